@@ -1,0 +1,5 @@
+//! The program `waypost`: an HTTP edge router and the commands around it.
+
+#![forbid(unsafe_code)]
+
+fn main() {}
