@@ -1,0 +1,69 @@
+//! What speaks of one connection only, and stays on it (RFC 9110 §7.6.1).
+
+use crate::fields::{Fields, list};
+use crate::name::Name;
+
+impl Fields {
+    /// Removes the hop-by-hop fields: the known ones, and those that `Connection` names.
+    ///
+    /// `Connection` can't name away what routing and framing rest on (`Host`, `Content-Length` and
+    /// whatever else is no sender's to take off: see [`Name`]); only names that mean nothing to a
+    /// proxy are removed for its asking. A field list without `Connection` is looked at once.
+    pub fn remove_hop_by_hop(&mut self) {
+        let connection = self.take_connection_options();
+        self.retain(|field| {
+            !(field.name.is_hop_by_hop()
+                || field.name == Name::Other
+                    && connection.as_deref().is_some_and(|options| {
+                        list(options).any(|option| option.eq_ignore_ascii_case(field.spelled))
+                    }))
+        });
+    }
+
+    /// All that the `Connection` fields name beside the usual words, joined; nothing in the usual case.
+    fn take_connection_options(&self) -> Option<Vec<u8>> {
+        let mut options = Vec::new();
+        for value in self.get_all(Name::Connection) {
+            for option in list(value).filter(|option| !is_usual(option)) {
+                options.extend_from_slice(option);
+                options.push(b',');
+            }
+        }
+        (!options.is_empty()).then_some(options)
+    }
+}
+
+/// Words that name no field, or one that is removed anyway.
+fn is_usual(option: &[u8]) -> bool {
+    [&b"close"[..], b"keep-alive", b"upgrade", b"te"].iter().any(|word| word.eq_ignore_ascii_case(option))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_and_named_fields_go_and_the_rest_stays() {
+        let mut fields = Fields::new();
+        for (name, value) in [
+            ("Host", "h"),
+            ("Connection", "close, X-Mine, Host"),
+            ("connection", "content-length,x-yours"),
+            ("X-Mine", "1"),
+            ("x-YOURS", "2"),
+            ("X-Other", "3"),
+            ("Content-Length", "4"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "keep-alive"),
+            ("TE", "trailers"),
+            ("Upgrade", "h2c"),
+            ("Transfer-Encoding", "chunked"),
+        ] {
+            fields.push(name, value.as_bytes()).unwrap();
+        }
+        fields.remove_hop_by_hop();
+        let mut out = Vec::new();
+        fields.write_to(&mut out);
+        assert_eq!(out, b"Host: h\r\nX-Other: 3\r\nContent-Length: 4\r\n");
+    }
+}
