@@ -1,0 +1,235 @@
+//! The table as the running router shares it: the snapshot in force, and what is known of its store.
+//!
+//! A source (one of the stores) holds the [`Table`] and [publishes](Table::publish) a new snapshot with
+//! every change; workers read through a [`TableReader`] each, which costs one atomic load while nothing
+//! changes. A reader never waits for a source, and a source never for readers.
+//!
+//! Taking a snapshot of a million entries apart takes a while, and must not fall to whichever worker
+//! happens to let go of it last. The table therefore keeps replaced snapshots until no reader holds them
+//! and frees them where it is told to: in [`publish`](Table::publish) and [`sweep`](Table::sweep), on the
+//! source's own thread.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::{ArcSwap, Cache};
+use serde::{Serialize, Serializer};
+
+use crate::snapshot::Snapshot;
+
+/// How many malformed entries are remembered by name; more are only counted.
+pub const MAX_SKIPPED: usize = 1000;
+
+/// The shared handle; see the module's description.
+pub struct Table {
+    current: Arc<ArcSwap<Snapshot>>,
+    state: Mutex<State>,
+    /// Snapshots that were replaced while a reader still held them.
+    retired: Mutex<Vec<Arc<Snapshot>>>,
+}
+
+struct State {
+    source: SourceKind,
+    location: String,
+    last_change: Option<SystemTime>,
+    last_sync: Option<SystemTime>,
+    error: Option<String>,
+    skipped: Vec<Skipped>,
+    skipped_count: usize,
+}
+
+/// What kind of store a table comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// The embedded table, owned by this process.
+    Embedded,
+    /// A file kept by hand.
+    File,
+}
+
+impl SourceKind {
+    /// Whether the store is this process's own, so that it can't be out of reach.
+    fn is_own(self) -> bool {
+        self == SourceKind::Embedded
+    }
+}
+
+/// Something in the store that is no valid entry or member, and was left out of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Where it stands in the store: its key or pattern.
+    pub key: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// What is known of a table and its store.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableStatus {
+    /// The kind of store.
+    pub source: SourceKind,
+    /// The store's address, as given on the command line (`embedded:waypost-data`).
+    pub location: String,
+    /// Whether the table was ever read. Until then every request is answered with 503.
+    pub loaded: bool,
+    /// The store's serial; 0 where it has none.
+    pub serial: u64,
+    /// The number of entries.
+    pub entries: usize,
+    /// The number of instances.
+    pub instances: usize,
+    /// The number of wildcard entries (`*` is not counted).
+    pub wildcards: usize,
+    /// When the table last changed, in unix seconds.
+    #[serde(serialize_with = "unix_seconds")]
+    pub last_change: Option<SystemTime>,
+    /// When the table was last known to agree with its store, in unix seconds.
+    #[serde(serialize_with = "unix_seconds")]
+    pub last_sync: Option<SystemTime>,
+    /// How many seconds ago that was; 0 for a store this process owns, none if it was never read.
+    pub age: Option<f64>,
+    /// What keeps the table from following its store, if something does. Routing goes on with the last
+    /// good table.
+    pub error: Option<String>,
+    /// How many entries of the store are malformed and were left out.
+    pub skipped: usize,
+}
+
+fn unix_seconds<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map(|since| since.as_millis() as f64 / 1000.0).serialize(serializer)
+}
+
+impl Table {
+    /// A table that has not been read yet. `location` is the store's address, for people.
+    pub fn new(source: SourceKind, location: impl Into<String>) -> Arc<Table> {
+        Arc::new(Table {
+            current: Arc::new(ArcSwap::from_pointee(Snapshot::unread())),
+            state: Mutex::new(State {
+                source,
+                location: location.into(),
+                last_change: None,
+                last_sync: None,
+                error: None,
+                skipped: Vec::new(),
+                skipped_count: 0,
+            }),
+            retired: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The snapshot in force. Workers use a [`reader`](Self::reader), which is cheaper.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// A handle for one worker to read through.
+    pub fn reader(&self) -> TableReader {
+        TableReader(Cache::new(Arc::clone(&self.current)))
+    }
+
+    /// Puts a snapshot in force that agrees with the store as it is now. Readers see it from their next
+    /// read on.
+    pub fn publish(&self, snapshot: Snapshot) {
+        let now = SystemTime::now();
+        let replaced = self.current.swap(Arc::new(snapshot));
+        {
+            let mut state = self.state();
+            state.last_change = Some(now);
+            state.last_sync = Some(now);
+            state.error = None;
+        }
+        lock(&self.retired).push(replaced);
+        self.sweep();
+    }
+
+    /// Notes that the table was compared with its store and agrees.
+    pub fn synced(&self) {
+        let mut state = self.state();
+        state.last_sync = Some(SystemTime::now());
+        state.error = None;
+    }
+
+    /// Notes what keeps the table from following its store.
+    pub fn failed(&self, error: impl Into<String>) {
+        self.state().error = Some(error.into());
+    }
+
+    /// Notes what was found malformed when the store was last read, in place of what was noted before.
+    /// Only the first [`MAX_SKIPPED`] are kept by name.
+    pub fn set_skipped(&self, mut skipped: Vec<Skipped>) {
+        let count = skipped.len();
+        skipped.truncate(MAX_SKIPPED);
+        let mut state = self.state();
+        state.skipped = skipped;
+        state.skipped_count = count;
+    }
+
+    /// What was found malformed when the store was last read.
+    pub fn skipped(&self) -> Vec<Skipped> {
+        self.state().skipped.clone()
+    }
+
+    /// Frees replaced snapshots that no reader holds any more. A source calls this now and then from its
+    /// own thread.
+    pub fn sweep(&self) {
+        // A snapshot that was swapped out can gain no new holder, so a count of one is final.
+        let mut retired = lock(&self.retired);
+        let (held, free): (Vec<_>, Vec<_>) =
+            retired.drain(..).partition(|snapshot| Arc::strong_count(snapshot) > 1);
+        *retired = held;
+        drop(retired);
+        drop(free);
+    }
+
+    /// Whether [`sweep`](Self::sweep) has something left to free.
+    pub fn has_retired(&self) -> bool {
+        !lock(&self.retired).is_empty()
+    }
+
+    /// What is known of the table and its store.
+    pub fn status(&self) -> TableStatus {
+        let snapshot = self.current.load();
+        let state = self.state();
+        let age = match state.last_sync {
+            Some(_) if state.source.is_own() => Some(0.0),
+            Some(at) => Some(at.elapsed().unwrap_or_default().as_secs_f64()),
+            None => None,
+        };
+        TableStatus {
+            source: state.source,
+            location: state.location.clone(),
+            loaded: snapshot.is_loaded(),
+            serial: snapshot.serial(),
+            entries: snapshot.len(),
+            instances: snapshot.instances(),
+            wildcards: snapshot.wildcards(),
+            last_change: state.last_change,
+            last_sync: state.last_sync,
+            age,
+            error: state.error.clone(),
+            skipped: state.skipped_count,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+/// Locks, whatever became of an earlier holder: what is guarded here is whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One worker's view of the table. Not shared: each worker has its own.
+#[derive(Clone)]
+pub struct TableReader(Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>);
+
+impl TableReader {
+    /// The snapshot in force now; it stays whole for as long as it is borrowed, whatever changes.
+    pub fn load(&mut self) -> &Arc<Snapshot> {
+        self.0.load()
+    }
+}
