@@ -12,8 +12,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::counters::{AccessLogStats, Counters};
@@ -28,6 +29,9 @@ const LINE_ROOM: usize = 4 * 1024;
 
 /// What a `max_delay` beyond what the clock can count comes to.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// How much longer than `max_delay` the writer may take to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How an access log behaves.
 #[derive(Debug, Clone)]
@@ -126,7 +130,8 @@ pub struct AccessLog {
     path: PathBuf,
     max_delay: Duration,
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<Result<(), GaveUp>>>>,
+    /// How the writer ended; gone once somebody has asked.
+    ended: Mutex<Option<Receiver<Result<(), GaveUp>>>>,
 }
 
 impl AccessLog {
@@ -151,11 +156,13 @@ impl AccessLog {
             OpenError::NotALog => AccessLogError::NotALog { path: path.clone() },
         })?;
         let writer = Writer::new(Arc::clone(&shared), file, torn);
-        let writer = thread::Builder::new()
+        let (end, ended) = mpsc::sync_channel(1);
+        thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || writer.run())
+            // Nobody listens any more: then nobody needs to know.
+            .spawn(move || drop(end.send(writer.run())))
             .map_err(|source| AccessLogError::Thread { source })?;
-        Ok(AccessLog { path, max_delay: options.max_delay, shared, writer: Mutex::new(Some(writer)) })
+        Ok(AccessLog { path, max_delay: options.max_delay, shared, ended: Mutex::new(Some(ended)) })
     }
 
     /// The path the log was opened with.
@@ -193,15 +200,20 @@ impl AccessLog {
     pub fn close(&self) -> Result<(), AccessLogError> {
         let now = Instant::now();
         self.shared.queue.close(now.checked_add(self.max_delay).unwrap_or(now + FOREVER));
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The writer has no panic in it; if it had one all the same, the hook has told of it.
-        let ended = writer.and_then(|writer| writer.join().ok());
-        match ended {
-            Some(Err(GaveUp { lines, source })) => {
-                Err(AccessLogError::Unwritten { path: self.path.clone(), lines, source })
+        let Some(ended) = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
+        let GaveUp { lines, source } = match ended.recv_timeout(self.max_delay.saturating_add(GRACE)) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(gave_up)) => gave_up,
+            // A pipe that nobody reads can hold the writer for ever, in the middle of a write.
+            Err(_) => {
+                let lines = self.shared.queue.abandon();
+                self.shared.counters.lost_lines.fetch_add(lines, Relaxed);
+                GaveUp { lines, source: io::ErrorKind::TimedOut.into() }
             }
-            Some(Ok(())) | None => Ok(()),
-        }
+        };
+        Err(AccessLogError::Unwritten { path: self.path.clone(), lines, source })
     }
 }
 
@@ -261,6 +273,7 @@ impl LogHandle {
     fn make_room(&mut self) -> bool {
         let mut handed = self.shared.queue.offer(&mut self.chunk);
         if handed == Handed::Full && !self.overrun {
+            self.shared.counters.delays.fetch_add(1, Relaxed);
             let start = Instant::now();
             handed = self.shared.queue.offer_waiting(&mut self.chunk, self.max_delay);
             self.shared.counters.delayed(start.elapsed());

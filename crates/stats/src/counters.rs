@@ -18,7 +18,7 @@ pub struct AccessLogStats {
     pub queued_bytes: u64,
     /// How often a worker had to wait because the queue was full.
     pub delays: u64,
-    /// How long workers waited for that, all together.
+    /// How long those waits took that are over, all together.
     pub delay_time: Duration,
     /// Writes that failed; each was tried again.
     pub write_errors: u64,
@@ -59,9 +59,8 @@ impl Counters {
         }
     }
 
-    /// Notes that a worker waited for `time`.
+    /// Notes that a worker's wait, counted when it began, has taken `time`.
     pub(crate) fn delayed(&self, time: Duration) {
-        self.delays.fetch_add(1, Relaxed);
         self.delay_nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 }

@@ -73,6 +73,8 @@ struct State {
     spare: Vec<Vec<u8>>,
     /// Memory of the chunks waiting and of the one being written.
     held: usize,
+    /// Lines of the one being written.
+    writing: u64,
     /// The writer is to look at the file's name again.
     reopen: bool,
     /// Set once: the writer ends when nothing is left, or at this time whatever is left.
@@ -134,6 +136,7 @@ impl Queue {
             .wait_timeout_while(self.lock(), patience, nothing)
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(chunk) = state.chunks.pop_front() {
+            state.writing = chunk.lines;
             return Work::Write(chunk);
         }
         if state.close_by.is_some() {
@@ -148,6 +151,7 @@ impl Queue {
     pub(crate) fn done(&self, chunk: Chunk) {
         let Chunk { mut bytes, .. } = chunk;
         let mut state = self.lock();
+        state.writing = 0;
         state.held = state.held.saturating_sub(bytes.capacity());
         // A buffer that a giant line has stretched is not worth keeping.
         if state.spare.len() < MAX_SPARE && bytes.capacity() == BUFFER_CAPACITY {
@@ -190,12 +194,13 @@ impl Queue {
         self.lock().close_by
     }
 
-    /// Ends the queue and says how many lines were still in it.
+    /// Ends the queue and says how many lines it still held, those being written included.
     pub(crate) fn abandon(&self) -> u64 {
         let mut state = self.lock();
         state.ended = true;
         state.held = 0;
-        let lines = state.chunks.drain(..).map(|chunk| chunk.lines).sum();
+        let lines =
+            state.chunks.drain(..).map(|chunk| chunk.lines).sum::<u64>() + std::mem::take(&mut state.writing);
         drop(state);
         self.room.notify_all();
         lines

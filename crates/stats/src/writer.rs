@@ -75,10 +75,11 @@ impl Writer {
                 );
                 failing_since = Some(Instant::now());
             }
-            if self.shared.queue.close_by().is_some_and(|deadline| deadline <= Instant::now()) {
-                return Err(self.give_up(rest, source));
+            let left = self.shared.queue.close_by().map(|by| by.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(self.give_up(&chunk.bytes[..chunk.bytes.len() - rest.len()], source));
             }
-            self.shared.queue.pause(backoff);
+            self.shared.queue.pause(backoff.min(left.unwrap_or(backoff)));
             backoff = BACKOFF.1.min(backoff * 2);
             self.follow();
         }
@@ -133,9 +134,12 @@ impl Writer {
         }
     }
 
-    /// Counts everything unwritten as lost.
-    fn give_up(&self, rest: &[u8], source: io::Error) -> GaveUp {
-        let lines = memchr::memchr_iter(b'\n', rest).count() as u64 + self.shared.queue.abandon();
+    /// Counts everything as lost but the lines in `written`, which the last chunk has got rid of.
+    fn give_up(&self, written: &[u8], source: io::Error) -> GaveUp {
+        let done = memchr::memchr_iter(b'\n', written).count() as u64;
+        let lines = self.shared.queue.abandon().saturating_sub(done);
+        self.shared.counters.lines.fetch_add(done, Relaxed);
+        self.shared.counters.bytes.fetch_add(written.len() as u64, Relaxed);
         self.shared.counters.lost_lines.fetch_add(lines, Relaxed);
         GaveUp { lines, source }
     }
