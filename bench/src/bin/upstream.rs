@@ -1,0 +1,124 @@
+//! The server behind every contender: answers each request at once with one fixed response, so that as
+//! little as possible of a run's time is spent here. It knows only where a request without a body ends,
+//! which is all the load generator sends.
+//!
+//! `GET /-/connections` answers with the number of connections accepted so far, itself included: the
+//! driver asks it to learn how often a contender connected.
+
+#![forbid(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use clap::Parser;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use waypost_bench::{accept, listen, run};
+
+/// A request longer than this ends its connection.
+const LONGEST_REQUEST: usize = 16 * 1024;
+
+/// Answers every request with the same response.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to listen; may be given several times
+    #[arg(long, required = true)]
+    listen: Vec<SocketAddr>,
+    /// Bytes of the response's body
+    #[arg(long, default_value_t = 100)]
+    body: usize,
+}
+
+/// What all connections share.
+struct Server {
+    /// The whole response, its `Date` renewed every second.
+    response: RefCell<Vec<u8>>,
+    accepted: Cell<u64>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    run(async move {
+        let body = vec![b'x'; arguments.body];
+        let server =
+            Rc::new(Server { response: RefCell::new(response("text/plain", &body)), accepted: Cell::new(0) });
+        for address in arguments.listen {
+            let listener = listen(address).await?;
+            tokio::task::spawn_local(serve(listener, Rc::clone(&server)));
+        }
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            *server.response.borrow_mut() = response("text/plain", &body);
+        }
+    })
+}
+
+async fn serve(listener: TcpListener, server: Rc<Server>) -> anyhow::Result<()> {
+    loop {
+        let (stream, _) = accept(&listener).await?;
+        server.accepted.set(server.accepted.get() + 1);
+        tokio::task::spawn_local(converse(stream, Rc::clone(&server)));
+    }
+}
+
+/// Answers one connection's requests until it is closed.
+async fn converse(mut stream: TcpStream, server: Rc<Server>) -> std::io::Result<()> {
+    let mut received = Vec::with_capacity(LONGEST_REQUEST);
+    let mut answers = Vec::new();
+    loop {
+        if stream.read_buf(&mut received).await? == 0 || received.len() > LONGEST_REQUEST {
+            return Ok(());
+        }
+        let mut done = 0;
+        while let Some(length) = head_length(&received[done..]) {
+            if received[done..].starts_with(b"GET /-/connections ") {
+                let count = server.accepted.get().to_string();
+                answers.extend_from_slice(&response("text/plain", count.as_bytes()));
+            } else {
+                answers.extend_from_slice(&server.response.borrow());
+            }
+            done += length;
+        }
+        received.drain(..done);
+        stream.write_all(&answers).await?;
+        answers.clear();
+    }
+}
+
+/// Bytes up to and with the empty line that ends a request's head; none while it has not come.
+fn head_length(bytes: &[u8]) -> Option<usize> {
+    const END: &[u8] = b"\r\n\r\n";
+    bytes.windows(END.len()).position(|window| window == END).map(|start| start + END.len())
+}
+
+fn response(content_type: &str, body: &[u8]) -> Vec<u8> {
+    let mut response = format!(
+        "HTTP/1.1 200 OK\r\nServer: upstream\r\nDate: {}\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {}\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n\r\n",
+        httpdate::fmt_http_date(SystemTime::now()),
+        body.len(),
+    )
+    .into_bytes();
+    response.extend_from_slice(body);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_with_its_empty_line() {
+        assert_eq!(head_length(b"GET / HTTP/1.1\r\n\r\nGET"), Some(18));
+        assert_eq!(head_length(b"GET / HTTP/1.1\r\nHost: a\r\n"), None);
+    }
+
+    #[test]
+    fn a_response_says_how_long_its_body_is() {
+        let response = String::from_utf8(response("text/plain", b"12345")).unwrap();
+        assert!(response.contains("\r\nContent-Length: 5\r\n"), "{response}");
+        assert!(response.ends_with("\r\n\r\n12345"), "{response}");
+    }
+}
