@@ -84,6 +84,22 @@ fn two_logs_on_one_file_do_not_disturb_each_other() {
 }
 
 #[test]
+fn a_process_that_sits_on_the_files_lock_cannot_stop_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.json");
+    let log = AccessLog::open(&path, AccessLogOptions::default()).unwrap();
+    let other = fs::File::open(&path).unwrap();
+    other.lock().unwrap();
+    let mut handle = log.handle();
+    for number in 0..1_000 {
+        push(&mut handle, "w", number);
+    }
+    drop(handle);
+    log.close().unwrap();
+    assert_complete("w", &numbers_in(&path)["w"], 1_000);
+}
+
+#[test]
 fn a_line_longer_than_a_buffer_is_written_whole() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.json");
