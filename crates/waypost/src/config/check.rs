@@ -1,0 +1,136 @@
+//! Rules that span keys, or that a type alone can't hold: values that would serve nobody, addresses that
+//! collide, an admin API that anyone could use.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::backend::BackendSpec;
+use super::section::Source;
+use super::{Config, Limit, Place, Size};
+
+/// The shortest token that is taken: what can be guessed protects nothing.
+pub(super) const SHORTEST_TOKEN: usize = 16;
+
+/// Whether a value is nothing at all, where nothing would make the key useless.
+trait Nothing {
+    fn is_nothing(&self) -> bool;
+}
+
+impl Nothing for u32 {
+    fn is_nothing(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Nothing for Duration {
+    fn is_nothing(&self) -> bool {
+        self.is_zero()
+    }
+}
+
+impl Nothing for Size {
+    fn is_nothing(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Nothing for Limit<u32> {
+    fn is_nothing(&self) -> bool {
+        *self == Limit::At(0)
+    }
+}
+
+/// Adds what is wrong with `config` to the problems of `source`.
+pub(super) fn check(config: &Config, source: &mut Source<'_>) {
+    more_than_nothing(config, source);
+    addresses(config, source);
+    admin(config, source);
+}
+
+fn problem(source: &mut Source<'_>, key: &str, message: impl std::fmt::Display) {
+    let place = source.places.get(key).cloned().unwrap_or(Place::Default);
+    source.problems.add(place, format!("`{key}`: {message}"));
+}
+
+fn more_than_nothing(config: &Config, source: &mut Source<'_>) {
+    let (table, limits) = (&config.table, &config.limits);
+    let mut keys: Vec<(String, &dyn Nothing)> = vec![
+        ("table.tries".into(), &table.tries),
+        ("table.max_fails".into(), &table.max_fails),
+        ("limits.header_size".into(), &limits.header_size),
+        ("limits.header_count".into(), &limits.header_count),
+        ("limits.request_line".into(), &limits.request_line),
+        ("limits.header_timeout".into(), &limits.header_timeout),
+        ("limits.idle_timeout".into(), &limits.idle_timeout),
+        ("limits.connect_timeout".into(), &limits.connect_timeout),
+        ("limits.response_timeout".into(), &limits.response_timeout),
+        ("limits.connections_per_client".into(), &limits.connections_per_client),
+        ("limits.max_connections".into(), &limits.max_connections),
+    ];
+    if let Some(workers) = &config.general.workers {
+        keys.push(("workers".into(), workers));
+    }
+    for backend in &config.backends {
+        if let BackendSpec::Client(client) = &backend.spec {
+            let key = |key: &str| format!("backend.{}.{key}", backend.name);
+            keys.push((key("connect_timeout"), &client.connect_timeout));
+            keys.push((key("timeout"), &client.timeout));
+            keys.push((key("max_connections"), &client.max_connections));
+        }
+    }
+    for (key, value) in keys {
+        if value.is_nothing() {
+            problem(source, &key, "must be more than 0");
+        }
+    }
+}
+
+fn addresses(config: &Config, source: &mut Source<'_>) {
+    if config.listen.http.is_empty() {
+        problem(source, "listen.http", "names no address: write one, or leave the key out");
+    }
+    // Each port 0 is another port.
+    let fixed = |address: &&SocketAddr| address.port() != 0;
+    let mut taken = BTreeSet::new();
+    for address in config.listen.http.iter().filter(fixed) {
+        if !taken.insert(*address) {
+            problem(source, "listen.http", format_args!("{address} stands there twice"));
+        }
+    }
+    if taken.contains(&config.listen.admin) {
+        let message = format_args!("{} serves requests already: give it another port", config.listen.admin);
+        problem(source, "listen.admin", message);
+    }
+}
+
+fn admin(config: &Config, source: &mut Source<'_>) {
+    let admin = &config.admin;
+    if admin.token.is_some() && admin.token_file.is_some() {
+        problem(source, "admin.token", "stands beside `token_file`: keep one of them");
+    }
+    if let Some(Err(message)) = admin.token.as_deref().map(check_token) {
+        problem(source, "admin.token", message);
+    }
+    let address = config.listen.admin;
+    let guarded = admin.token.is_some() || admin.token_file.is_some();
+    if !address.ip().is_loopback() && !guarded {
+        let message = format_args!(
+            "on {address} anyone who reaches it could change the table: set `token_file` in [admin], or use \
+             127.0.0.1:{}",
+            address.port()
+        );
+        problem(source, "listen.admin", message);
+    }
+}
+
+/// Whether a text can be a token: long enough, and of characters that a field can carry.
+pub(crate) fn check_token(token: &str) -> Result<(), String> {
+    if token.len() < SHORTEST_TOKEN {
+        return Err(format!("the token has {} characters: use at least {SHORTEST_TOKEN}", token.len()));
+    }
+    if token.len() > 4096 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("the token must be one word of ASCII characters".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The program `waypost` as a library: its command line, its configuration, and the wiring that makes a
+//! running router of the other crates. Only the program itself and tests are meant to use it; the parts that
+//! are useful alone are the other crates'.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
