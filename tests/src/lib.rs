@@ -1,0 +1,36 @@
+//! What the black-box tests of the router stand on: real sockets, real processes, and a reading of HTTP
+//! that owes nothing to the router's own.
+//!
+//! - [`Router`] is the real program on free ports, with a data directory of its own.
+//! - [`Upstream`] is a scripted server that keeps every byte it was sent, so that a test can say exactly
+//!   what reached it. [`Blackhole`] is a server that never takes a connection.
+//! - [`Client`] sends bytes as they are given and reads answers strictly: what a lenient client would
+//!   forgive fails a test.
+//! - [`ws`] speaks just enough WebSocket for an echo.
+//!
+//! Everything is blocking and runs on plain threads, and gives up after [`PATIENCE`] rather than hang. No
+//! test asserts how long anything took. Being a test library, it panics where a program would return an
+//! error, and says what it was doing.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod message;
+mod port;
+mod process;
+mod random;
+mod router;
+mod upstream;
+mod wait;
+mod wire;
+pub mod ws;
+
+pub use client::Client;
+pub use message::{Fields, Framing, Request, Response};
+pub use port::Port;
+pub use process::{Finished, Process};
+pub use random::Random;
+pub use router::{Router, RouterBuilder, program};
+pub use upstream::{Blackhole, Peer, Upstream, answer};
+pub use wait::{PATIENCE, eventually};
+pub use wire::{Wire, WireError};
