@@ -6,6 +6,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::embedded::EmbeddedTable;
+use crate::file::FileTable;
+use crate::store::{StoreError, TableStore};
 
 /// Where a table is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +79,19 @@ impl TableAddress {
         }
         let place = PathBuf::from(place);
         Ok(if kind == "file" { TableAddress::File(place) } else { TableAddress::Embedded(place) })
+    }
+}
+
+impl TableAddress {
+    /// Opens the store at this address and reads its table.
+    ///
+    /// # Errors
+    /// If the store can't be opened, or what it holds is no table.
+    pub fn open(&self) -> Result<Arc<dyn TableStore>, StoreError> {
+        Ok(match self {
+            TableAddress::Embedded(directory) => Arc::new(EmbeddedTable::open(directory)?),
+            TableAddress::File(path) => Arc::new(FileTable::open(path)?),
+        })
     }
 }
 

@@ -8,21 +8,34 @@
 //! Nothing here knows HTTP connections, health or configuration; callers bring those as functions.
 
 pub mod address;
+pub mod change;
+pub mod check;
+pub mod embedded;
 pub mod entry;
+pub mod explain;
+pub mod file;
+pub mod health;
 pub mod host;
+pub mod listing;
 pub mod matching;
 pub mod member;
 pub mod pattern;
+pub mod routes_toml;
 pub mod snapshot;
 pub mod store;
 pub mod table;
+pub mod transfer;
 
 pub use address::{TableAddress, TableAddressError};
+pub use change::{Change, ImportMode, Outcome};
+pub use embedded::EmbeddedTable;
 pub use entry::{Entry, EntryBytesError, EntryError, InstanceRef};
+pub use file::FileTable;
+pub use health::Health;
 pub use host::{Host, HostError};
 pub use matching::{Found, Indices, Match, find};
 pub use member::{Member, MemberError, Scheme, Target};
 pub use pattern::{Pattern, PatternError};
 pub use snapshot::{Delta, Snapshot};
-pub use store::{Applied, Change, ImportMode, Imported, Outcome, StoreError, TableStore};
+pub use store::{Applied, Imported, StoreError, TableStore};
 pub use table::{Skipped, SourceKind, Table, TableReader, TableStatus};

@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
+use crate::pattern::Pattern;
+
 /// The longest version type, node or instance key, and the longest backend name, in bytes.
 pub const MAX_KEY: usize = 255;
 
@@ -284,10 +286,23 @@ impl Member {
         }
     }
 
+    /// Whether requests for this member go there.
+    pub fn goes_to(&self, target: &Target) -> bool {
+        match (target, &self.backend) {
+            (Target::Backend(wanted), Some(name)) => wanted == name,
+            (Target::Address(wanted), None) => self.address == Some(*wanted),
+            _ => false,
+        }
+    }
+
     /// Whether the two are one route of a host: the same target and the same path. Adding such a member
     /// again updates the first.
     pub fn same_route(&self, other: &Member) -> bool {
-        self.target() == other.target() && self.path == other.path
+        let same_target = match (&self.backend, &other.backend) {
+            (None, None) => self.address == other.address,
+            (one, another) => one == another,
+        };
+        same_target && self.path == other.path
     }
 }
 
@@ -364,14 +379,21 @@ impl fmt::Display for Member {
 
 impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        MemberFields::deserialize(deserializer)?.into_member().map_err(serde::de::Error::custom)
+        use serde::de::Error;
+        let fields = RouteFields::deserialize(deserializer)?;
+        if fields.host.is_some() {
+            return Err(D::Error::custom("a member has no field `host`"));
+        }
+        fields.into_member().map_err(D::Error::custom)
     }
 }
 
-/// The fields of a member as they stand in JSON, not yet checked.
+/// The fields of a member as they stand in JSON, not yet checked; and the host, where a line of JSON
+/// holds both.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MemberFields {
+pub(crate) struct RouteFields {
+    pub(crate) host: Option<Pattern>,
     address: Option<String>,
     version_type: Option<String>,
     node: Option<String>,
@@ -383,8 +405,8 @@ struct MemberFields {
     backend: Option<String>,
 }
 
-impl MemberFields {
-    fn into_member(self) -> Result<Member, MemberError> {
+impl RouteFields {
+    pub(crate) fn into_member(self) -> Result<Member, MemberError> {
         let address = self.address.as_deref().map(parse_address).transpose()?;
         let member = Member {
             address,
@@ -398,5 +420,145 @@ impl MemberFields {
             backend: self.backend,
         };
         member.checked()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parsed(text: &str) -> Member {
+        Member::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).0
+    }
+
+    #[test]
+    fn a_member_may_stop_after_any_part() {
+        let at = |address: &str| Member::at(address.parse().unwrap());
+        let key = |text: &str| Some(text.to_owned());
+        assert_eq!(parsed("127.0.0.1:8080"), at("127.0.0.1:8080"));
+        assert_eq!(parsed("[::1]:8080#v"), Member { version_type: key("v"), ..at("[::1]:8080") });
+        assert_eq!(
+            parsed("127.0.0.1:80#v#n"),
+            Member { version_type: key("v"), node: key("n"), ..at("127.0.0.1:80") }
+        );
+        assert_eq!(
+            parsed("127.0.0.1:80#v##i"),
+            Member { version_type: key("v"), instance: key("i"), ..at("127.0.0.1:80") }
+        );
+        assert_eq!(
+            parsed("127.0.0.1:80####weight=3&path=/api/&scheme=https"),
+            Member { weight: 3, path: key("/api"), scheme: Scheme::Https, ..at("127.0.0.1:80") }
+        );
+        assert_eq!(parsed("-####backend=content"), Member::of_backend("content"));
+        assert_eq!(
+            parsed("10.0.0.1:1####backend=content").target(),
+            Some(Target::Backend("content".to_owned()))
+        );
+    }
+
+    #[test]
+    fn an_unknown_extension_is_reported_and_ignored() {
+        let (member, unknown) = Member::parse("127.0.0.1:80#1#2#3#color=red&weight=2&flag").unwrap();
+        assert_eq!(unknown, ["color", "flag"]);
+        assert_eq!(member.weight, 2);
+    }
+
+    #[test]
+    fn a_malformed_member_is_refused_with_its_reason() {
+        for (text, part) in [
+            ("", "is not an address"),
+            ("example.com:80", "is not an address"),
+            ("127.0.0.1", "is not an address"),
+            ("127.0.0.1:http", "is not an address"),
+            ("127.0.0.1:70000", "is not an address"),
+            ("::1:80", "is not an address"),
+            ("127.0.0.1:0", "port 0"),
+            ("[fe80::1%3]:80", "zone"),
+            ("-", "neither an address nor a backend"),
+            ("-#v", "neither an address nor a backend"),
+            ("1.1.1.1:1#a\nb", "version type"),
+            ("1.1.1.1:1####weight=-1", "weight"),
+            ("1.1.1.1:1####weight=+1", "weight"),
+            ("1.1.1.1:1####weight=70000", "weight"),
+            ("1.1.1.1:1####weight", "weight"),
+            ("1.1.1.1:1####path=api", "path"),
+            ("1.1.1.1:1####path=/a?b", "path"),
+            ("1.1.1.1:1####scheme=ftp", "scheme"),
+            ("1.1.1.1:1####backend=", "backend"),
+            ("1.1.1.1:1####backend=a b", "backend"),
+            ("1.1.1.1:1####weight=1&weight=2", "twice"),
+        ] {
+            let error = Member::parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_message_shows_only_the_start_of_a_long_value() {
+        let error = Member::parse(&"x".repeat(100_000)).unwrap_err().to_string();
+        assert!(error.len() < 250, "{error}");
+    }
+
+    #[test]
+    fn json_holds_what_differs_from_the_defaults_and_refuses_unknown_fields() {
+        let member = Member { weight: 0, ..parsed("10.0.0.1:80#v####") };
+        let json = serde_json::to_string(&member).unwrap();
+        assert_eq!(json, r#"{"address":"10.0.0.1:80","version_type":"v","weight":0}"#);
+        assert_eq!(serde_json::from_str::<Member>(&json).unwrap(), member);
+        for wrong in [
+            r#"{"address":"10.0.0.1:80","wieght":3}"#,
+            r#"{"address":"10.0.0.1:80","host":"a"}"#,
+            r#"{"address":"nowhere:80"}"#,
+            r#"{}"#,
+        ] {
+            assert!(serde_json::from_str::<Member>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// Any valid member, in its normal form.
+    pub(crate) fn any_member() -> impl Strategy<Value = Member> {
+        let key = || prop::option::of("[a-zA-Z0-9 é=&-]{1,12}");
+        let path = prop::option::of(prop::sample::select(vec!["/", "/api", "/api/v1", "/apix", "/b/ü"]));
+        let address = prop_oneof![
+            any::<([u8; 4], u16)>().prop_map(|(ip, port)| SocketAddr::from((ip, port.max(1)))),
+            any::<([u8; 16], u16)>().prop_map(|(ip, port)| SocketAddr::from((ip, port.max(1)))),
+        ];
+        let id = prop::option::of(any::<u128>().prop_map(Uuid::from_u128));
+        let target = (prop::option::of(address), prop::option::of("[a-z]{1,8}"))
+            .prop_filter("a target", |(address, backend)| address.is_some() || backend.is_some());
+        (target, key(), key(), key(), id, 0..4u16, path, any::<bool>()).prop_map(
+            |((address, backend), version_type, node, instance, instance_id, weight, path, https)| Member {
+                address,
+                version_type,
+                node,
+                instance,
+                instance_id,
+                weight,
+                path: path.map(str::to_owned),
+                scheme: if https { Scheme::Https } else { Scheme::Http },
+                backend,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_of_a_member_parses_to_the_same_member(member in any_member()) {
+            let (again, unknown) = Member::parse(&member.to_string()).unwrap();
+            prop_assert!(unknown.is_empty());
+            prop_assert_eq!(Member { instance_id: member.instance_id, ..again }, member);
+        }
+
+        #[test]
+        fn json_of_a_member_parses_to_the_same_member(member in any_member()) {
+            let json = serde_json::to_string(&member).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Member>(&json).unwrap(), member);
+        }
+
+        #[test]
+        fn parsing_never_panics(text: String) {
+            let _ = Member::parse(&text);
+        }
     }
 }

@@ -37,7 +37,8 @@ pub struct Snapshot {
     hasher: RandomState,
     len: usize,
     instances: usize,
-    wildcards: [u32; DEPTHS],
+    /// How many wildcards of n labels there are.
+    wildcards: Arc<[u32; DEPTHS]>,
     /// Bit n: there is a wildcard of n labels.
     depths: u128,
     serial: u64,
@@ -99,7 +100,7 @@ impl Snapshot {
             hasher: RandomState::default(),
             len: 0,
             instances: 0,
-            wildcards: [0; DEPTHS],
+            wildcards: Arc::new([0; DEPTHS]),
             depths: 0,
             serial: 0,
             loaded: true,
@@ -127,14 +128,21 @@ impl Snapshot {
     /// The same table with these changes, made in order. Shares what they don't touch.
     #[must_use]
     pub fn with(&self, changes: impl IntoIterator<Item = Delta>) -> Snapshot {
-        let mut next = Snapshot { loaded: true, ..self.clone() };
+        let mut next = self.clone();
         for change in changes {
-            match change {
-                Delta::Put(entry) => next.put(entry),
-                Delta::Remove(pattern) => next.remove(pattern.as_str()),
-            }
+            next.change(change);
         }
         next
+    }
+
+    /// Makes one change in place. Parts that other snapshots share are copied first, once; so a batch of
+    /// changes to one clone costs less than as many clones.
+    pub fn change(&mut self, change: Delta) {
+        self.loaded = true;
+        match change {
+            Delta::Put(entry) => self.put(entry),
+            Delta::Remove(pattern) => self.remove(pattern.as_str()),
+        }
     }
 
     /// The same table under another serial.
@@ -142,6 +150,11 @@ impl Snapshot {
     pub fn with_serial(mut self, serial: u64) -> Snapshot {
         self.serial = serial;
         self
+    }
+
+    /// Changes the serial in place.
+    pub fn set_serial(&mut self, serial: u64) {
+        self.serial = serial;
     }
 
     fn put(&mut self, entry: Entry) {
@@ -166,7 +179,7 @@ impl Snapshot {
         step(&mut self.len, 1);
         step(&mut self.instances, entry.len());
         if let Some(depth) = wildcard_depth(entry.pattern()) {
-            let count = &mut self.wildcards[depth];
+            let count = &mut Arc::make_mut(&mut self.wildcards)[depth];
             *count = if added { *count + 1 } else { *count - 1 };
             let bit = 1 << depth;
             self.depths = if *count > 0 { self.depths | bit } else { self.depths & !bit };

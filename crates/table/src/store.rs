@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::{Change, ImportMode, Outcome};
 use crate::entry::EntryError;
-use crate::member::{Member, Target};
-use crate::pattern::Pattern;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 
@@ -33,67 +32,6 @@ pub trait TableStore: Send + Sync {
     fn import(&self, entries: Snapshot, mode: ImportMode) -> Result<Imported, StoreError>;
 }
 
-/// One change that is asked of a store. In JSON: `{"op": "add", "host": "www.example.com", "member":
-/// {"address": "10.0.0.1:8080"}}` and the like.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Change {
-    /// Adds an instance to a host, or updates the one with the same target and path.
-    #[serde(rename = "add")]
-    AddInstance {
-        /// The host, wildcard or `*`.
-        host: Pattern,
-        /// The instance.
-        member: Member,
-    },
-    /// Removes the instances of a host that have this target, whatever their path.
-    RemoveInstance {
-        /// The host, wildcard or `*`.
-        host: Pattern,
-        /// The address or the backend.
-        target: Target,
-    },
-    /// Removes a host with all its instances.
-    RemoveEntry {
-        /// The host, wildcard or `*`.
-        host: Pattern,
-    },
-}
-
-impl Change {
-    /// The pattern whose entry this changes.
-    pub fn host(&self) -> &Pattern {
-        match self {
-            Change::AddInstance { host, .. }
-            | Change::RemoveInstance { host, .. }
-            | Change::RemoveEntry { host } => host,
-        }
-    }
-}
-
-/// What became of one [`Change`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The instance is new.
-    Added,
-    /// The instance was there, exactly so.
-    AlreadyThere,
-    /// The instance was there with other attributes, which were replaced.
-    Updated,
-    /// The instances, or the entry, are gone.
-    Removed,
-    /// There was nothing to remove.
-    WasNotThere,
-}
-
-impl Outcome {
-    /// Whether the table is another one afterwards.
-    pub fn is_change(self) -> bool {
-        matches!(self, Outcome::Added | Outcome::Updated | Outcome::Removed)
-    }
-}
-
 /// What [`TableStore::apply`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
@@ -101,17 +39,6 @@ pub struct Applied {
     pub serial: u64,
     /// What became of each change, in their order.
     pub outcomes: Vec<Outcome>,
-}
-
-/// What an import does with what was there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImportMode {
-    /// It stays; instances with the same target and path are updated.
-    #[default]
-    Merge,
-    /// It goes: afterwards the table holds what was imported and nothing else.
-    Replace,
 }
 
 /// What [`TableStore::import`] did.
@@ -190,7 +117,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file's content is not a valid table.
-    #[error("{}", problem_lines(.problems))]
+    #[error("{}", .problems.join("; "))]
     File {
         /// Every problem, as `FILE:LINE: what`.
         problems: Vec<String>,
@@ -198,8 +125,4 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the table was closed")]
     Closed,
-}
-
-fn problem_lines(problems: &[String]) -> String {
-    problems.join("\n")
 }

@@ -1,0 +1,352 @@
+//! The embedded table: durable in a directory of this machine, without any other program.
+//!
+//! The directory holds `table.redb`, a redb database with one row an entry (its packed bytes) and a
+//! little about the whole. One process owns it; the whole table is also in memory, in the [`Table`] this
+//! store keeps.
+//!
+//! A single thread writes. It takes whatever changes are waiting into one transaction, makes that durable
+//! with one flush, publishes the new snapshot, and only then answers; so an acknowledged change survives
+//! the process being killed, and thousands of changes a second share the disk's flushes. A transaction
+//! that fails changes nothing, neither on disk nor in memory.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+use crate::change::{Change, ImportMode, plan, plan_import};
+use crate::entry::{Entry, EntryError};
+use crate::snapshot::{Delta, Snapshot};
+use crate::store::{Applied, Imported, StoreError, TableStore};
+use crate::table::{Skipped, SourceKind, Table};
+
+/// The database's name in the table's directory.
+pub const FILE_NAME: &str = "table.redb";
+
+/// The layout of the rows; another number is not read.
+const FORMAT: u64 = 1;
+
+/// Pattern → packed entry. Bytes rather than text, so that a damaged key is found by us.
+const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
+/// The table's format and serial.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// The database's own cache; the table itself is in memory, so it need only hold what a commit touches.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// Calls that may wait for the writer; more wait to be let in.
+const QUEUE: usize = 1024;
+
+/// How long the writer waits for changes before it frees snapshots that readers have let go of.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+
+/// The embedded table's store. Dropping it writes what is waiting and closes the database.
+pub struct EmbeddedTable {
+    table: Arc<Table>,
+    jobs: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+enum Job {
+    Apply(Vec<Change>, SyncSender<Result<Applied, StoreError>>),
+    Import(Snapshot, ImportMode, SyncSender<Result<Imported, StoreError>>),
+}
+
+impl EmbeddedTable {
+    /// Opens the table in this directory, which is made if it is missing, and reads it whole.
+    ///
+    /// Entries that are malformed are left out, logged, and listed by [`Table::skipped`].
+    ///
+    /// # Errors
+    /// If another process owns it, the directory can't be used, or the database is damaged.
+    pub fn open(directory: impl AsRef<Path>) -> Result<EmbeddedTable, StoreError> {
+        let directory = directory.as_ref();
+        let path = directory.join(FILE_NAME);
+        let (database, snapshot, skipped) = open_database(directory, &path)?;
+
+        let table = Table::new(SourceKind::Embedded, format!("embedded:{}", directory.display()));
+        for Skipped { key, problem } in &skipped {
+            tracing::warn!(%key, %problem, "an entry of the embedded table is malformed and left out");
+        }
+        table.set_skipped(skipped);
+        table.publish(snapshot);
+
+        let (jobs, waiting) = sync_channel(QUEUE);
+        let writer = Writer { database, table: Arc::clone(&table), path: path.clone() };
+        let writer = thread::Builder::new()
+            .name("table-writer".to_owned())
+            .spawn(move || writer.run(&waiting))
+            .map_err(|source| StoreError::Access { path, wanted: "write", source })?;
+        Ok(EmbeddedTable { table, jobs: Some(jobs), writer: Some(writer) })
+    }
+
+    fn ask<T>(&self, job: impl FnOnce(SyncSender<Result<T, StoreError>>) -> Job) -> Result<T, StoreError> {
+        let (answer, answered) = sync_channel(1);
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        jobs.send(job(answer)).map_err(|_| StoreError::Closed)?;
+        answered.recv().map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl TableStore for EmbeddedTable {
+    fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    fn apply(&self, changes: Vec<Change>) -> Result<Applied, StoreError> {
+        self.ask(|answer| Job::Apply(changes, answer))
+    }
+
+    fn import(&self, entries: Snapshot, mode: ImportMode) -> Result<Imported, StoreError> {
+        self.ask(|answer| Job::Import(entries, mode, answer))
+    }
+}
+
+impl Drop for EmbeddedTable {
+    fn drop(&mut self) {
+        // Without a sender the writer ends, once it has done what is waiting.
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            // It has no result, and a panic in it has been reported by its hook.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Owns the database; everything below runs on its thread.
+struct Writer {
+    database: Database,
+    table: Arc<Table>,
+    path: PathBuf,
+}
+
+/// The transaction that is being put together.
+struct Batch {
+    /// The table as it will be.
+    next: Snapshot,
+    /// Patterns of entries that differ from what is on disk.
+    dirty: BTreeSet<Box<str>>,
+    /// Whoever waits, and what to say if the transaction succeeds.
+    answers: Vec<Answer>,
+}
+
+enum Answer {
+    Apply(SyncSender<Result<Applied, StoreError>>, Applied),
+    Import(SyncSender<Result<Imported, StoreError>>, Imported),
+}
+
+impl Writer {
+    fn run(self, jobs: &Receiver<Job>) {
+        loop {
+            let first = match jobs.recv_timeout(SWEEP_EVERY) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.table.sweep();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            // Everyone who asked while the last transaction was written shares the next.
+            let waiting = std::iter::once(first).chain(jobs.try_iter().take(QUEUE));
+            self.commit(waiting);
+        }
+    }
+
+    fn commit(&self, jobs: impl Iterator<Item = Job>) {
+        let before = self.table.snapshot();
+        let mut batch = Batch { next: (*before).clone(), dirty: BTreeSet::new(), answers: Vec::new() };
+        drop(before);
+        for job in jobs {
+            batch.take_in(job);
+        }
+        if !batch.dirty.is_empty() {
+            if let Err(error) = self.write(&batch) {
+                tracing::error!(%error, path = %self.path.display(), "the embedded table could not be written");
+                for answer in batch.answers {
+                    let detail = error.to_string();
+                    answer.fail(StoreError::Write { path: self.path.clone(), detail });
+                }
+                return;
+            }
+            self.table.publish(batch.next);
+        }
+        for answer in batch.answers {
+            answer.succeed();
+        }
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), redb::Error> {
+        // A transaction's durability is immediate unless told otherwise: commit returns after the flush.
+        let transaction = self.database.begin_write()?;
+        {
+            let mut entries = transaction.open_table(ENTRIES)?;
+            for pattern in &batch.dirty {
+                match batch.next.get(pattern) {
+                    Some(entry) => entries.insert(pattern.as_bytes(), entry.as_bytes())?,
+                    None => entries.remove(pattern.as_bytes())?,
+                };
+            }
+            transaction.open_table(META)?.insert("serial", batch.next.serial())?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+impl Batch {
+    fn take_in(&mut self, job: Job) {
+        // Who gave up waiting is not told; its change stands.
+        match job {
+            Job::Apply(changes, answer) => match self.apply(changes) {
+                Ok(applied) => self.answers.push(Answer::Apply(answer, applied)),
+                Err(error) => drop(answer.send(Err(error.into()))),
+            },
+            Job::Import(entries, mode, answer) => match self.import(&entries, mode) {
+                Ok(imported) => self.answers.push(Answer::Import(answer, imported)),
+                Err(error) => drop(answer.send(Err(error.into()))),
+            },
+        }
+    }
+
+    fn apply(&mut self, changes: Vec<Change>) -> Result<Applied, EntryError> {
+        let plan = plan(&self.next, changes)?;
+        self.change(plan.deltas);
+        Ok(Applied { serial: self.next.serial(), outcomes: plan.outcomes })
+    }
+
+    fn import(&mut self, entries: &Snapshot, mode: ImportMode) -> Result<Imported, EntryError> {
+        let deltas = plan_import(&self.next, entries, mode)?;
+        let removed = deltas.iter().filter(|delta| matches!(delta, Delta::Remove(_))).count();
+        let changed = deltas.len() - removed;
+        self.change(deltas);
+        Ok(Imported {
+            serial: self.next.serial(),
+            entries: entries.len(),
+            instances: entries.instances(),
+            changed,
+            removed,
+        })
+    }
+
+    fn change(&mut self, deltas: Vec<Delta>) {
+        if deltas.is_empty() {
+            return;
+        }
+        self.next.set_serial(self.next.serial() + 1);
+        for delta in deltas {
+            let pattern = match &delta {
+                Delta::Put(entry) => entry.pattern(),
+                Delta::Remove(pattern) => pattern.as_str(),
+            };
+            self.dirty.insert(pattern.into());
+            self.next.change(delta);
+        }
+    }
+}
+
+impl Answer {
+    fn succeed(self) {
+        match self {
+            Answer::Apply(answer, applied) => drop(answer.send(Ok(applied))),
+            Answer::Import(answer, imported) => drop(answer.send(Ok(imported))),
+        }
+    }
+
+    fn fail(self, error: StoreError) {
+        match self {
+            Answer::Apply(answer, _) => drop(answer.send(Err(error))),
+            Answer::Import(answer, _) => drop(answer.send(Err(error))),
+        }
+    }
+}
+
+type Opened = (Database, Snapshot, Vec<Skipped>);
+
+fn open_database(directory: &Path, path: &Path) -> Result<Opened, StoreError> {
+    let access = |path: &Path, source| StoreError::Access { path: path.to_owned(), wanted: "write", source };
+    fs::create_dir_all(directory).map_err(|source| access(directory, source))?;
+    // The lock is the database's own, on its file; it ends with the process.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+        let (snapshot, skipped) = read(&database, path)?;
+        Ok((database, snapshot, skipped))
+    }));
+    let corrupt = |detail: String| StoreError::Corrupt { path: path.to_owned(), detail };
+    let opened = match opened {
+        // The library asserts what it expects of a file, so a damaged one may end in a panic.
+        Err(_) => return Err(corrupt("reading it fails".to_owned())),
+        Ok(Err(OpenError::Store(error))) => return Err(error),
+        Ok(Err(OpenError::Redb(redb::Error::DatabaseAlreadyOpen))) => {
+            return Err(StoreError::InUse { directory: directory.to_owned() });
+        }
+        Ok(Err(OpenError::Redb(redb::Error::Io(source)))) if !is_damage(&source) => {
+            return Err(access(path, source));
+        }
+        Ok(Err(OpenError::Redb(error))) => return Err(corrupt(error.to_string())),
+        Ok(Ok(opened)) => opened,
+    };
+    // The file's name in the directory must be as durable as what is in the file.
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(|source| access(directory, source))?;
+    Ok(opened)
+}
+
+/// Whether an input or output error tells of the file's content rather than of access to it.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+enum OpenError {
+    Redb(redb::Error),
+    Store(StoreError),
+}
+
+impl<E: Into<redb::Error>> From<E> for OpenError {
+    fn from(error: E) -> Self {
+        OpenError::Redb(error.into())
+    }
+}
+
+/// Reads the whole table, or makes an empty one in a database that has none.
+fn read(database: &Database, path: &Path) -> Result<(Snapshot, Vec<Skipped>), OpenError> {
+    let transaction = database.begin_read()?;
+    if transaction.list_tables()?.next().is_none() {
+        let transaction = database.begin_write()?;
+        transaction.open_table(ENTRIES)?;
+        transaction.open_table(META)?.insert("format", FORMAT)?;
+        transaction.commit()?;
+        return Ok((Snapshot::empty(), Vec::new()));
+    }
+
+    let meta = transaction.open_table(META)?;
+    let number = |key| Ok::<_, redb::Error>(meta.get(key)?.map(|value| value.value()));
+    let found = number("format")?.unwrap_or(0);
+    if found != FORMAT {
+        let path = path.to_owned();
+        return Err(OpenError::Store(StoreError::Format { path, found, known: FORMAT }));
+    }
+    let serial = number("serial")?.unwrap_or(0);
+
+    let rows = transaction.open_table(ENTRIES)?;
+    let mut entries = Vec::new();
+    let mut skipped = Vec::new();
+    for row in rows.iter()? {
+        let (key, value) = row?;
+        match Entry::from_bytes(value.value()) {
+            Ok(entry) if entry.pattern().as_bytes() == key.value() => entries.push(entry),
+            Ok(entry) => skipped.push(malformed(key.value(), format!("it holds {}", entry.pattern()))),
+            Err(error) => skipped.push(malformed(key.value(), error.to_string())),
+        }
+    }
+    Ok((Snapshot::from_entries(entries).with_serial(serial), skipped))
+}
+
+fn malformed(key: &[u8], problem: String) -> Skipped {
+    Skipped { key: key.escape_ascii().to_string(), problem }
+}
