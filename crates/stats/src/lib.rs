@@ -5,17 +5,18 @@
 //! a file ([`AccessLog`]). The promise: a record that was pushed becomes exactly one whole line, the request
 //! path pays for formatting only, and whatever stands in the way of the file shows in [`AccessLogStats`].
 //!
-//! ```no_run
-//! # fn record() -> waypost_stats::Record<'static> { unimplemented!() }
-//! use waypost_stats::{AccessLog, AccessLogOptions};
+//! ```
+//! use std::path::Path;
+//! use waypost_stats::{AccessLog, AccessLogError, AccessLogOptions, Record};
 //!
-//! let log = AccessLog::open("access.json", AccessLogOptions::default())?;
-//! let mut handle = log.handle(); // one a worker
-//! handle.push(&record()); // as each exchange ends
-//! handle.flush(); // at each tick, about every 100 ms
-//! drop(handle);
-//! log.close()?;
-//! # Ok::<(), waypost_stats::AccessLogError>(())
+//! fn log_one(path: &Path, record: &Record<'_>) -> Result<(), AccessLogError> {
+//!     let log = AccessLog::open(path, AccessLogOptions::default())?;
+//!     let mut handle = log.handle(); // one a worker
+//!     handle.push(record); // as each exchange ends
+//!     handle.flush(); // at each tick, about every 100 ms
+//!     drop(handle);
+//!     log.close()
+//! }
 //! ```
 //!
 //! How exchanges are served, and what is worth a record, is left to the caller.
