@@ -1,0 +1,295 @@
+//! The route table over HTTP: what is in it, how it routes, what can't work in it, and changes.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use waypost_backend::Explanation as Way;
+use waypost_table::check::{self, Connect};
+use waypost_table::explain::{self as table_explain, Explanation};
+use waypost_table::listing::{ListedEntry, Listing, sorted};
+use waypost_table::{
+    Applied, Change, Host, InstanceRef, Outcome, Pattern, Snapshot, TableStatus, Target, member,
+};
+
+use crate::pipe;
+use crate::problem::Problem;
+use crate::router::{Membership, Router};
+use crate::state::{Admin, blocking};
+
+/// What `POST /api/v1/routes` takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRequest {
+    /// Changes of the table: all of them are made, or none.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// Version types for the sets of workspaces, applications and versions. They are added first: a set may
+    /// name what no route has yet, and asking again adds nothing twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memberships: Vec<Membership>,
+}
+
+/// What `POST /api/v1/prune` did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// The table's serial afterwards.
+    pub serial: u64,
+    /// The instances that did not answer, and are gone.
+    pub removed: Vec<PrunedInstance>,
+}
+
+/// An instance that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrunedInstance {
+    /// The entry it stood in.
+    pub host: Pattern,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Why it did not answer.
+    pub error: String,
+}
+
+/// What `GET /api/v1/explain` says.
+#[derive(Serialize)]
+pub(crate) struct Explained {
+    table: Explanation,
+    backends: Way,
+}
+
+pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Json<TableStatus> {
+    Json(admin.table().status())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ListQuery {
+    host: Option<String>,
+}
+
+/// The listing as one JSON object or, where JSON lines are asked for, the serial and then an entry a line.
+/// Either is written as it goes out: a table may be too large to hold a second time.
+pub(crate) async fn list(
+    State(admin): State<Arc<Admin>>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let (snapshot, router) = (admin.table().snapshot(), admin.router());
+    if let Some(host) = query.host {
+        let pattern = Pattern::parse(&host).map_err(|error| Problem::bad_request(error.to_string()))?;
+        let health = |instance: &InstanceRef<'_>| Some(router.health(instance));
+        return Ok(Json(Listing::of_host(&snapshot, pattern.as_str(), health)).into_response());
+    }
+    let accepts = headers.get(header::ACCEPT).and_then(|field| field.to_str().ok()).unwrap_or_default();
+    let lines = accepts.contains("application/x-ndjson");
+    let kind = if lines { "application/x-ndjson" } else { "application/json" };
+    let place = admin.transfers().acquire_owned().await;
+    let body = pipe::body_of(move |out| {
+        let written = write_listing(out, &snapshot, &*router, lines);
+        drop(place);
+        written
+    });
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+fn write_listing(
+    out: &mut dyn Write,
+    snapshot: &Snapshot,
+    router: &dyn Router,
+    lines: bool,
+) -> io::Result<()> {
+    let health = |instance: &InstanceRef<'_>| Some(router.health(instance));
+    let serial = snapshot.serial();
+    if lines {
+        writeln!(out, "{{\"serial\":{serial}}}")?;
+    } else {
+        write!(out, "{{\"serial\":{serial},\"entries\":[")?;
+    }
+    for (index, entry) in sorted(snapshot).into_iter().enumerate() {
+        if !lines && index > 0 {
+            out.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut *out, &ListedEntry::of(entry, health))?;
+        if lines {
+            out.write_all(b"\n")?;
+        }
+    }
+    if lines { Ok(()) } else { out.write_all(b"]}\n") }
+}
+
+pub(crate) async fn change(
+    State(admin): State<Arc<Admin>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Applied>, Problem> {
+    let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let request: ChangeRequest = serde_json::from_slice(&body)
+        .map_err(|error| Problem::invalid(format!("the changes can't be read: {error}")))?;
+    for membership in &request.memberships {
+        membership.check().map_err(Problem::invalid)?;
+    }
+    let (store, sets) = (admin.store(), admin.sets());
+    let applied = blocking(move || {
+        if !request.memberships.is_empty() {
+            let sets = sets.ok_or_else(|| Problem::invalid("this router keeps no sets of version types"))?;
+            sets.add(&request.memberships).map_err(|error| Problem::internal(error.to_string()))?;
+        }
+        Ok(store.apply(request.changes)?)
+    });
+    Ok(Json(applied.await?))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct RemoveQuery {
+    address: Option<String>,
+    backend: Option<String>,
+}
+
+pub(crate) async fn remove(
+    State(admin): State<Arc<Admin>>,
+    host: Result<Path<String>, PathRejection>,
+    query: Result<Query<RemoveQuery>, QueryRejection>,
+) -> Result<Json<Applied>, Problem> {
+    let Path(host) = host.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let host = Pattern::parse(&host).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let target = match (query.address, query.backend) {
+        (None, None) => None,
+        (Some(address), None) => {
+            let address =
+                member::parse_address(&address).map_err(|error| Problem::bad_request(error.to_string()))?;
+            Some(Target::Address(address))
+        }
+        (None, Some(name)) => Some(Target::Backend(name)),
+        (Some(_), Some(_)) => return Err(Problem::bad_request("give an address or a backend, not both")),
+    };
+    let change = match target {
+        Some(target) => Change::RemoveInstance { host, target },
+        None => Change::RemoveEntry { host },
+    };
+    let store = admin.store();
+    Ok(Json(blocking(move || Ok(store.apply(vec![change])?)).await?))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct UrlQuery {
+    pub(crate) url: String,
+}
+
+pub(crate) async fn explain(
+    State(admin): State<Arc<Admin>>,
+    query: Result<Query<UrlQuery>, QueryRejection>,
+) -> Result<Json<Explained>, Problem> {
+    let Query(UrlQuery { url }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let (snapshot, router) = (admin.table().snapshot(), admin.router());
+    blocking(move || {
+        let table = explain_table(&snapshot, &url, &*router)?;
+        let backends = explain_backends(&table, &url, &*router)?;
+        Ok(Json(Explained { table, backends }))
+    })
+    .await
+}
+
+pub(crate) fn explain_table(
+    snapshot: &Snapshot,
+    url: &str,
+    router: &dyn Router,
+) -> Result<Explanation, Problem> {
+    table_explain::explain(snapshot, url, |instance| router.health(instance))
+        .map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// The way through the backend tree, for the host that the table's explanation has read from the URL.
+pub(crate) fn explain_backends(table: &Explanation, url: &str, router: &dyn Router) -> Result<Way, Problem> {
+    let (host, _) =
+        Host::parse(table.host.as_bytes()).map_err(|error| Problem::bad_request(error.to_string()))?;
+    Ok(router.explain(&host, &target(url)))
+}
+
+/// The path and query of an URL whose host has been read already.
+fn target(url: &str) -> String {
+    let rest =
+        url.split_once("://").map_or(url, |(scheme, rest)| if scheme.contains('/') { url } else { rest });
+    let rest = rest.split('#').next().unwrap_or_default();
+    match rest.find(['/', '?']) {
+        Some(start) if rest[start..].starts_with('/') => rest[start..].to_owned(),
+        Some(start) => format!("/{}", &rest[start..]),
+        None => "/".to_owned(),
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct CheckQuery {
+    #[serde(default = "yes")]
+    connect: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Serialize)]
+pub(crate) struct Checked {
+    serial: u64,
+    problems: Vec<check::Problem>,
+}
+
+pub(crate) async fn check(
+    State(admin): State<Arc<Admin>>,
+    query: Result<Query<CheckQuery>, QueryRejection>,
+) -> Result<Json<Checked>, Problem> {
+    let Query(CheckQuery { connect }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let place = admin.transfers().acquire_owned().await;
+    blocking(move || {
+        let (snapshot, skipped) = (admin.table().snapshot(), admin.table().skipped());
+        let connect = connect.then(Connect::default);
+        let backends = admin.router().backend_names();
+        let problems = check::check(&snapshot, &skipped, Some(&backends), connect.as_ref());
+        drop(place);
+        Ok(Json(Checked { serial: snapshot.serial(), problems }))
+    })
+    .await
+}
+
+/// Takes no body; one that is sent is not read.
+pub(crate) async fn prune(State(admin): State<Arc<Admin>>, _body: Body) -> Result<Json<Pruned>, Problem> {
+    let place = admin.transfers().acquire_owned().await;
+    blocking(move || {
+        let snapshot = admin.table().snapshot();
+        let unreachable = check::unreachable(&snapshot, &Connect::default());
+        drop(snapshot);
+        let applied = admin.store().apply(check::prune(&unreachable))?;
+        drop(place);
+        let removed = unreachable.into_iter().zip(applied.outcomes);
+        let removed = removed
+            .filter(|(_, outcome)| *outcome == Outcome::Removed)
+            .map(|((host, gone), _)| PrunedInstance { host, address: gone.address, error: gone.error });
+        Ok(Json(Pruned { serial: applied.serial, removed: removed.collect() }))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_of_an_url_is_its_path_and_query() {
+        for (url, expected) in [
+            ("http://example.com", "/"),
+            ("example.com", "/"),
+            ("http://example.com/a/b?c=d#e", "/a/b?c=d"),
+            ("example.com?x", "/?x"),
+            ("example.com/?to=http://other/", "/?to=http://other/"),
+            ("http://example.com#/a", "/"),
+        ] {
+            assert_eq!(target(url), expected, "{url}");
+        }
+    }
+}
