@@ -3,7 +3,7 @@
 //! The decoder is fed whatever bytes have come and says how many of them it has used and which of them
 //! are data. Sizes are plain hexadecimal; extensions are skipped, within a limit a body; every line ends
 //! in CR LF; trailers are collected within a limit, and those that frame, route or authorise are left
-//! out.
+//! out. The other way round, chunks are put together in the buffer that is written from.
 
 use std::ops::Range;
 
@@ -171,6 +171,39 @@ impl ChunkedDecoder {
     }
 }
 
+/// Begins a chunk behind `out`; its data is appended next, then [`end_chunk`] is told what this returned.
+pub fn begin_chunk(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(b"0000\r\n");
+    out.len()
+}
+
+/// The most data a chunk begun by [`begin_chunk`] can hold.
+pub const LARGEST_CHUNK: usize = 0xffff;
+
+/// Ends the chunk whose data begins at `start`, or takes it back if there is none.
+pub fn end_chunk(out: &mut Vec<u8>, start: usize) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let length = out.len() - start;
+    debug_assert!(length <= LARGEST_CHUNK);
+    if length == 0 {
+        out.truncate(start - 6);
+        return;
+    }
+    for (place, byte) in out[start - 6..start - 2].iter_mut().enumerate() {
+        *byte = DIGITS[length >> (12 - 4 * place) & 0xf];
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Ends a chunked body, with trailers if there are any.
+pub fn end_body(out: &mut Vec<u8>, trailers: Option<&Fields>) {
+    out.extend_from_slice(b"0\r\n");
+    if let Some(trailers) = trailers {
+        trailers.write_to(out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 fn hexadecimal(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -185,8 +218,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Decodes `input`, fed in pieces of `step` bytes; what is left behind the body comes back too.
-    fn decode(input: &[u8], step: usize) -> Result<(Vec<u8>, Option<Fields>, Vec<u8>), ChunkError> {
+    /// Data, trailers, and what is left behind the body.
+    type Whole = (Vec<u8>, Option<Fields>, Vec<u8>);
+
+    /// Decodes `input`, fed in pieces of `step` bytes.
+    fn decode(input: &[u8], step: usize) -> Result<Whole, ChunkError> {
         let mut decoder = ChunkedDecoder::new();
         let (mut data, mut pending, mut rest) = (Vec::new(), Vec::new(), input);
         loop {
@@ -250,6 +286,23 @@ mod tests {
             assert_eq!(decode(input, 1).err(), Some(expected), "{:?}", String::from_utf8_lossy(input));
             assert_eq!(decode(input, 10_000).err(), Some(expected), "{:?}", String::from_utf8_lossy(input));
         }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let mut out = Vec::new();
+        for length in [1, 15, 16, 4096, LARGEST_CHUNK, 0] {
+            let start = begin_chunk(&mut out);
+            out.resize(start + length, b'x');
+            end_chunk(&mut out, start);
+        }
+        let mut trailers = Fields::new();
+        trailers.push("A", b"b").unwrap();
+        end_body(&mut out, Some(&trailers));
+        let (data, trailers, rest) = decode(&out, 100).unwrap();
+        assert_eq!(data.len(), 1 + 15 + 16 + 4096 + LARGEST_CHUNK);
+        assert_eq!(trailers.unwrap().find("a"), Some(&b"b"[..]));
+        assert!(rest.is_empty());
     }
 
     proptest! {

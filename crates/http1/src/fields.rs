@@ -127,6 +127,16 @@ impl Fields {
         self.push(name.as_str(), value)
     }
 
+    /// Adds a field with the value of another one, if there is that.
+    pub fn push_copy(&mut self, name: Name, of: Name) -> Result<(), InvalidField> {
+        match self.lines.iter().find(|line| line.name == of) {
+            Some(&Line { value, end, .. }) => self.push_with(name.as_str(), |text| {
+                text.extend_from_within(value as usize..end as usize);
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Puts one field in the place of all of that name.
     pub fn set(&mut self, spelled: &str, value: &[u8]) -> Result<(), InvalidField> {
         self.remove_spelled(spelled.as_bytes());

@@ -1,0 +1,37 @@
+//! Everything that answers a request is a backend, and backends compose.
+//!
+//! A [`Backend`] takes an [`Exchange`] (the request, its body, what is known of the client, what to note
+//! for the log) and returns a [`Response`] as a value, or a [`Failure`] that says whether anything of the
+//! request may have been acted upon. Nodes hold other backends; leaves answer themselves: [`Client`]
+//! asks one HTTP server, [`Respond`] and [`Redirect`] answer out of the configuration.
+//!
+//! Each worker thread holds a tree of its own: futures are `!Send`, children are plain `Rc`, connections
+//! never change threads, nothing on the way of a request takes a lock. What workers agree on (which
+//! instance is down, how many requests it has in hand) is in [`upstream::Registry`], as atomics.
+//!
+//! Tables, stores and listeners are unknown here.
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod body;
+mod buffer;
+mod client;
+mod deadline;
+mod exchange;
+mod failure;
+mod redirect;
+mod respond;
+mod response;
+pub mod upstream;
+
+pub use backend::{Backend, Call, Explanation, Report, Sketch};
+pub use body::{Body, BodyError, Fill, Source};
+pub use buffer::{Buffer, recycle, spare};
+pub use client::{Client, ClientOptions};
+pub use deadline::{Deadline, Timers};
+pub use exchange::{Downstream, Exchange, Interim, Notes, Scheme};
+pub use failure::{Failure, FailureKind};
+pub use redirect::Redirect;
+pub use respond::Respond;
+pub use response::{Response, Tunnel};

@@ -1,0 +1,113 @@
+//! HTTP/1.1 towards servers: connections, their pool, and what is known of each server.
+//!
+//! A connection is driven by the request that uses it, inside that request's own task: no task of its
+//! own, no channel. Between requests it rests in its worker's pool and never changes threads.
+
+mod connection;
+mod peer;
+mod recovery;
+mod registry;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use waypost_http1::HeadLimits;
+
+pub use peer::{Peer, Peers};
+pub use recovery::watch as watch_for_recovery;
+pub use registry::{InFlight, PeerState, Registry};
+
+use crate::exchange::Exchange;
+use crate::failure::{Failure, FailureKind};
+use crate::response::Response;
+use connection::Connection;
+
+/// What bytes travel over to a server.
+pub type Transport = tokio::net::TcpStream;
+
+/// Limits on talking to a server. A duration of zero is no limit.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// For a connection to come about.
+    pub connect_timeout: Duration,
+    /// For the response to begin once the request is sent, and between two arrivals of a body's bytes.
+    pub response_timeout: Duration,
+    /// How long a connection may rest in the pool.
+    pub idle_timeout: Duration,
+    /// How many connections to one server rest in one worker's pool.
+    pub most_idle: usize,
+    /// How many requests one server may have in hand, over all workers.
+    pub max_connections: Option<u32>,
+    /// How large a response's head may be.
+    pub head: HeadLimits,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(55),
+            most_idle: 128,
+            max_connections: None,
+            head: HeadLimits { line: 32 * 1024, size: 64 * 1024, fields: HeadLimits::MOST_FIELDS },
+        }
+    }
+}
+
+/// Sends requests to servers over one worker's connections.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    peers: Rc<Peers>,
+    options: Rc<Options>,
+}
+
+impl Upstream {
+    /// Sends over the connections of `peers`.
+    pub fn new(peers: Rc<Peers>, options: Options) -> Upstream {
+        Upstream { peers, options: Rc::new(options) }
+    }
+
+    /// What is known of a server, and this worker's connections to it.
+    pub fn peer(&self, address: SocketAddr) -> Rc<Peer> {
+        self.peers.get(address)
+    }
+
+    /// Sends the request to that server and returns as soon as the response's head has come.
+    ///
+    /// A connection that comes out of the pool dead is replaced by a new one, once, if nothing of the
+    /// request can have been acted upon or the request may be repeated. Whether a failure tells on the
+    /// server's health is noted here; whether another server is tried is the caller's affair.
+    pub async fn send(&self, peer: &Rc<Peer>, exchange: &mut Exchange) -> Result<Response, Failure> {
+        let in_flight = InFlight::begin(peer.state());
+        if self.options.max_connections.is_some_and(|most| peer.state().in_flight() > most) {
+            let what = format!("{} has as many requests in hand as it may", peer.address());
+            return Err(Failure::unsent(FailureKind::Unavailable { what }));
+        }
+        exchange.notes.set_upstream(peer.address_text());
+        if let Some(connection) = peer.take_idle(exchange.is_repeatable()) {
+            match connection.exchange(exchange, in_flight, &self.options).await {
+                Err(failure) if is_stale(&failure) && (!failure.sent || exchange.is_repeatable()) => {
+                    tracing::debug!(address = %peer.address(), "a pooled connection was dead, trying a new one");
+                    peer.state().count_stale();
+                }
+                result => return result,
+            }
+        } else {
+            drop(in_flight);
+        }
+        let in_flight = InFlight::begin(peer.state());
+        let connection = Connection::open(peer, &self.options).await?;
+        connection.exchange(exchange, in_flight, &self.options).await
+    }
+}
+
+/// Whether a pooled connection may have been dead before the request came.
+fn is_stale(failure: &Failure) -> bool {
+    matches!(failure.kind, FailureKind::Closed { .. })
+}
+
+/// What is shared by all workers, as a backend is given it.
+pub type SharedRegistry = Arc<Registry>;
