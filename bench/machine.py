@@ -1,7 +1,7 @@
 """Processes of the benchmark: started on a core of their own, measured, and always stopped.
 
 CPU time comes from /proc/PID/task/*/schedstat, which counts nanoseconds, for a process, its threads and
-its descendants. How it divides into user and system time comes from /proc/PID/stat, which counts ticks
+its descendants; so does the time they stood ready and waited for the core. How CPU time divides into user and system time comes from /proc/PID/stat, which counts ticks
 of 10 ms: right over a long run, rough over a short one.
 """
 
@@ -24,10 +24,11 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Cpu:
-    """CPU time used, in microseconds."""
+    """CPU time used, and waited for, in microseconds."""
 
     user: float
     system: float
+    waited: float
 
     @property
     def total(self):
@@ -36,7 +37,7 @@ class Cpu:
 
 @dataclass(frozen=True)
 class _Reading:
-    threads: dict  # (pid, tid) -> ns run
+    threads: dict  # (pid, tid) -> ns run, ns waited
     user: int  # ticks
     system: int
 
@@ -102,9 +103,10 @@ class Process:
         for pid in self._family():
             for schedstat in Path(f"/proc/{pid}/task").glob("*/schedstat"):
                 try:
-                    threads[pid, schedstat.parent.name] = int(schedstat.read_text().split()[0])
+                    ran, waited, _ = map(int, schedstat.read_text().split())
                 except OSError:
                     continue  # the thread has just ended
+                threads[pid, schedstat.parent.name] = ran, waited
             fields = _stat(pid)
             if fields:
                 user += int(fields[11])
@@ -125,10 +127,14 @@ class Process:
 
 def cpu_between(before, after):
     """The CPU time between two readings of one process."""
-    ran = sum(after.threads[thread] - before.threads.get(thread, 0) for thread in after.threads) / 1000
+    ran = waited = 0
+    for thread, (ran_after, waited_after) in after.threads.items():
+        ran_before, waited_before = before.threads.get(thread, (0, 0))
+        ran += (ran_after - ran_before) / 1000
+        waited += (waited_after - waited_before) / 1000
     user, system = after.user - before.user, after.system - before.system
     share = user / (user + system) if user + system else 0.0
-    return Cpu(user=ran * share, system=ran * (1 - share))
+    return Cpu(user=ran * share, system=ran * (1 - share), waited=waited)
 
 
 def free_port():

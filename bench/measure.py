@@ -36,6 +36,8 @@ class Measurement:
     p99_ms: float
     # Part of its core that the contender used: below 1 the load's core was the limit.
     busy: float
+    # Part of the time that it stood ready while something else had the core: 0 on a quiet machine.
+    disturbed: float
     upstream_connections: int
 
 
@@ -61,12 +63,13 @@ def measure(contender, load, body):
             _check_log(contender, requests)
         return Measurement(
             requests=requests,
-            cpu=Cpu(user=cpu.user / requests, system=cpu.system / requests),
+            cpu=Cpu(cpu.user / requests, cpu.system / requests, cpu.waited / requests),
             helper_cpu=helper_cpu / requests,
             requests_per_second=requests / (result["duration"] / 1e6),
             p50_ms=result["p50"] / 1e3,
             p99_ms=result["p99"] / 1e3,
             busy=cpu.total / (elapsed * 1e6),
+            disturbed=cpu.waited / (elapsed * 1e6),
             upstream_connections=connected,
         )
 

@@ -10,6 +10,8 @@ from statistics import median
 
 # Waypost's CPU time a request against another's: (the other, the most it may be of the other's).
 AIMS = [("nginx", 1.0), ("relay", 1.25), ("nginx-lua-redis-reconnecting", 1 / 5), ("nginx-lua-redis", 1 / 5)]
+# A contender that waited for its core for more than this part of the time was not alone on it.
+QUIET = 0.03
 # What every contender's CPU time is divided by, and what the column is called.
 REFERENCES = {"nginx": "nginx", "relay": "relay", "nginx-lua-redis": "Lua"}
 
@@ -23,7 +25,7 @@ def table(results):
     references = [name for name in REFERENCES if name in results]
     head = [
         "contender", "CPU µs/request", "user", "system", "min–max", *(f"÷ {REFERENCES[name]}" for name in references),
-        "store µs", "requests/s", "p50 ms", "p99 ms", "core busy", "connects",
+        "store µs", "requests/s", "p50 ms", "p99 ms", "core busy", "disturbed", "connects",
     ]
     rows = []
     for name, runs in sorted(results.items(), key=lambda result: median_cpu(result[1])):
@@ -42,9 +44,15 @@ def table(results):
             f"{median(run.p50_ms for run in runs):.2f}",
             f"{median(run.p99_ms for run in runs):.2f}",
             f"{median(run.busy for run in runs):.0%}",
+            f"{median(run.disturbed for run in runs):.0%}",
             f"{median(run.upstream_connections for run in runs):.0f}",
         ])
     return markdown(head, rows)
+
+
+def disturbed(results):
+    """The contenders whose core something else used as well, so much that their numbers are rough."""
+    return [name for name, runs in results.items() if median(run.disturbed for run in runs) > QUIET]
 
 
 def aims(results):
@@ -60,10 +68,12 @@ def aims(results):
 
 
 def scale_table(lines):
-    """The JSON lines that the table's `scale` example prints, as a Markdown table."""
-    records = [json.loads(line) for line in lines if line.startswith("{")]
-    columns = list(dict.fromkeys(key for record in records for key in record))
-    return markdown(columns, [[_cell(record.get(column, "")) for column in columns] for record in records])
+    """The JSON lines that the table's `scale` example prints, one a table size, as a Markdown table: a
+    column a size, a row a measure."""
+    records = [_flat(json.loads(line)) for line in lines if line.startswith("{")]
+    measures = list(dict.fromkeys(key for record in records for key in record))
+    rows = [[measure, *(_cell(record.get(measure, "")) for record in records)] for measure in measures]
+    return markdown(rows[0], rows[1:]) if rows else "(it printed nothing)"
 
 
 def machine():
@@ -99,8 +109,23 @@ def markdown(head, rows):
     return "\n".join(lines)
 
 
+def _flat(record):
+    """`record` with its inner objects' members as its own: {"busy": {"p50": 1}} is {"busy p50": 1}."""
+    flat = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            flat |= {f"{key} {inner}": content for inner, content in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
 def _cell(value):
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return str(value)
 
 
 def _version(command):

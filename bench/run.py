@@ -97,6 +97,8 @@ def main():
             results[body] = run_rounds(contenders, load, body, rounds)
             print(f"\n## Responses of {body:,} bytes, {rounds} round(s)\n")
             print(report.table(results[body]), flush=True)
+            if names := report.disturbed(results[body]):
+                print(f"\nRough: something else used the core of {', '.join(names)}.")
             if lines := report.aims(results[body]):
                 print("\n" + "\n".join(lines))
         print("\n" + "\n".join(f"{contender.name}: {contender.about}" for contender in contenders), flush=True)
