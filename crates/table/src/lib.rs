@@ -5,7 +5,8 @@
 //! stands a [`TableStore`] that keeps it and takes changes. All stores share one model and one matcher,
 //! so they all give the same answers.
 //!
-//! Nothing here knows HTTP connections, health or configuration; callers bring those as functions.
+//! The table itself knows neither HTTP connections nor health nor configuration: callers bring those as
+//! functions. [`Routes`] brings them: it is the table as a backend.
 
 pub mod address;
 pub mod change;
@@ -15,11 +16,11 @@ pub mod entry;
 pub mod explain;
 pub mod file;
 pub mod health;
-pub mod host;
 pub mod listing;
 pub mod matching;
 pub mod member;
 pub mod pattern;
+pub mod routes;
 pub mod routes_toml;
 pub mod snapshot;
 pub mod store;
@@ -32,10 +33,12 @@ pub use embedded::EmbeddedTable;
 pub use entry::{Entry, EntryBytesError, EntryError, InstanceRef};
 pub use file::FileTable;
 pub use health::Health;
-pub use host::{Host, HostError};
 pub use matching::{Found, Indices, Match, find};
 pub use member::{Member, MemberError, Scheme, Target};
 pub use pattern::{Pattern, PatternError};
+pub use routes::{Balance, Routes, RoutesOptions};
 pub use snapshot::{Delta, Snapshot};
 pub use store::{Applied, Imported, StoreError, TableStore};
 pub use table::{Skipped, SourceKind, Table, TableReader, TableStatus};
+pub use waypost_http1::host;
+pub use waypost_http1::{Host, HostError};

@@ -79,7 +79,8 @@ impl PeerState {
 pub struct InFlight(Arc<PeerState>);
 
 impl InFlight {
-    pub(crate) fn begin(state: &Arc<PeerState>) -> InFlight {
+    /// Counts one more, until this is dropped.
+    pub fn begin(state: &Arc<PeerState>) -> InFlight {
         state.in_flight.fetch_add(1, Relaxed);
         state.requests.fetch_add(1, Relaxed);
         InFlight(Arc::clone(state))

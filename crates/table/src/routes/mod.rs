@@ -1,0 +1,303 @@
+//! `routes`: the backend that asks the table.
+//!
+//! For each request it finds the entry, chooses one of the usable instances, notes its keys for the log,
+//! and sends the request there over the worker's own connections. An instance that can't be connected to
+//! is passed over by all workers until it can be again; a request that nothing has acted upon yet, or that
+//! may be repeated, goes to another one.
+
+mod balance;
+mod sticky;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::StatusCode;
+use waypost_backend::upstream::{Options, Peer, Peers, Upstream};
+use waypost_backend::{Backend, Call, Exchange, Explanation, Failure, FailureKind, Report, Response, Sketch};
+use waypost_http1::Name;
+
+pub use balance::Balance;
+use balance::Balancer;
+use sticky::Sticky;
+
+use crate::entry::InstanceRef;
+use crate::explain::{self, Outcome};
+use crate::health::Health;
+use crate::matching::{Match, find};
+use crate::member::{Scheme, Target};
+use crate::table::{Table, TableReader};
+
+/// What a [`Routes`] is told.
+#[derive(Debug, Clone)]
+pub struct RoutesOptions {
+    /// How an instance is chosen among the usable ones.
+    pub balance: Balance,
+    /// On how many instances a request is tried at most.
+    pub tries: u32,
+    /// The cookie that keeps a client at its instance; none: no stickiness.
+    pub sticky_cookie: Option<String>,
+    /// Limits on talking to instances.
+    pub limits: Options,
+}
+
+/// The route table as a backend, one worker's.
+pub struct Routes {
+    name: String,
+    table: Arc<Table>,
+    reader: RefCell<TableReader>,
+    upstream: Upstream,
+    peers: Rc<Peers>,
+    /// The backends that the table may name.
+    backends: BTreeMap<String, Rc<dyn Backend>>,
+    balancer: Balancer,
+    sticky: Option<Sticky>,
+    tries: u32,
+}
+
+/// Where one try of a request goes.
+enum Way {
+    Instance(Rc<Peer>),
+    Backend(String, Rc<dyn Backend>),
+}
+
+/// What the table says to one try.
+enum Step {
+    Go(Way),
+    Answer(Response),
+}
+
+impl Routes {
+    /// The table as a backend. `backends` are those that instances may name.
+    pub fn new(
+        name: impl Into<String>,
+        table: Arc<Table>,
+        backends: BTreeMap<String, Rc<dyn Backend>>,
+        options: RoutesOptions,
+        peers: Rc<Peers>,
+    ) -> Routes {
+        Routes {
+            name: name.into(),
+            reader: RefCell::new(table.reader()),
+            table,
+            upstream: Upstream::new(Rc::clone(&peers), options.limits),
+            peers,
+            backends,
+            balancer: Balancer::new(options.balance),
+            sticky: options.sticky_cookie.map(Sticky::new),
+            tries: options.tries.max(1),
+        }
+    }
+
+    async fn route(&self, exchange: &mut Exchange) -> Result<Response, Failure> {
+        let mut tried: Vec<Target> = Vec::new();
+        loop {
+            let way = match self.step(exchange, &tried) {
+                Step::Go(way) => way,
+                Step::Answer(response) => return Ok(response),
+            };
+            let result = match &way {
+                Way::Instance(peer) => self.upstream.send(peer, exchange).await,
+                Way::Backend(_, backend) => backend.call(exchange).await,
+            };
+            let failure = match result {
+                Ok(mut response) => {
+                    if let (Some(sticky), Way::Instance(peer)) = (&self.sticky, &way) {
+                        sticky.remember(peer.address(), exchange, &mut response);
+                    }
+                    return Ok(response);
+                }
+                Err(failure) => failure,
+            };
+            if !may_go_elsewhere(&failure, exchange) || tried.len() + 1 >= self.tries as usize {
+                return Err(failure);
+            }
+            tried.push(match way {
+                Way::Instance(peer) => Target::Address(peer.address()),
+                Way::Backend(name, _) => Target::Backend(name),
+            });
+        }
+    }
+
+    /// Asks the table where the next try goes. Borrows nothing, so that the table may change meanwhile.
+    fn step(&self, exchange: &mut Exchange, tried: &[Target]) -> Step {
+        let mut reader = self.reader.borrow_mut();
+        let snapshot = reader.load();
+        // A target is ASCII since the head was read.
+        let path = std::str::from_utf8(exchange.request.path()).unwrap_or("/");
+        let found = find(snapshot, &exchange.host, path, |instance| {
+            self.is_usable(instance) && !was_tried(instance, tried)
+        });
+        match found {
+            Match::Found(found) => {
+                let entry = found.entry;
+                let index = match self.sticky.as_ref().and_then(|sticky| sticky.recall(&found, exchange)) {
+                    Some(index) => index,
+                    None => self.balancer.choose(&found, exchange, &self.peers),
+                };
+                let instance = entry.instance(usize::from(index));
+                exchange.notes.set_route(entry.pattern());
+                exchange.notes.set_instance(
+                    instance.version_type(),
+                    instance.node(),
+                    instance.instance_key(),
+                );
+                match self.way(&instance) {
+                    Some(way) => Step::Go(way),
+                    // Whatever is usable leads somewhere.
+                    None => Step::Answer(unavailable(entry.pattern())),
+                }
+            }
+            Match::AllDown(entry) => {
+                exchange.notes.set_route(entry.pattern());
+                Step::Answer(unavailable(entry.pattern()))
+            }
+            Match::NoRoute => {
+                let text = format!("waypost: no route for {}", exchange.host);
+                Step::Answer(Response::text(StatusCode::NOT_FOUND, text))
+            }
+            Match::NotLoaded => {
+                let text = "waypost: the route table has not been read yet";
+                Step::Answer(retry_later(Response::text(StatusCode::SERVICE_UNAVAILABLE, text)))
+            }
+        }
+    }
+
+    fn way(&self, instance: &InstanceRef<'_>) -> Option<Way> {
+        if let Some(name) = instance.backend() {
+            return Some(Way::Backend(name.to_owned(), Rc::clone(self.backends.get(name)?)));
+        }
+        Some(Way::Instance(self.peers.get(instance.address()?)))
+    }
+
+    /// Whether requests are sent there. While nothing is down this is a comparison or two.
+    fn is_usable(&self, instance: &InstanceRef<'_>) -> bool {
+        if let Some(name) = instance.backend() {
+            return self.backends.get(name).is_some_and(|backend| backend.is_up());
+        }
+        if instance.scheme() == Scheme::Https {
+            return false;
+        }
+        self.peers.registry().down() == 0
+            || instance.address().is_none_or(|address| !self.peers.get(address).state().is_down())
+    }
+
+    /// What is known of an instance, for explanations and listings.
+    fn health(&self, instance: &InstanceRef<'_>) -> Health {
+        if let Some(name) = instance.backend() {
+            return match self.backends.get(name) {
+                None => Health::Down { reason: format!("no backend called {name} is open to the table") },
+                Some(backend) if backend.is_up() => Health::Up,
+                Some(_) => Health::Down { reason: format!("the backend {name} is down") },
+            };
+        }
+        instance_health(self.peers.registry(), instance)
+    }
+}
+
+/// What the workers know of an instance that has an address.
+pub fn instance_health(registry: &waypost_backend::upstream::Registry, instance: &InstanceRef<'_>) -> Health {
+    if instance.scheme() == Scheme::Https {
+        return Health::Down { reason: "this version can't speak https to instances".to_owned() };
+    }
+    let known = instance.address().and_then(|address: SocketAddr| registry.look(address));
+    match known {
+        None => Health::Unknown,
+        Some(state) if state.is_down() => Health::Down { reason: "it can't be connected to".to_owned() },
+        Some(_) => Health::Up,
+    }
+}
+
+fn was_tried(instance: &InstanceRef<'_>, tried: &[Target]) -> bool {
+    tried.iter().any(|target| match target {
+        Target::Address(address) => instance.backend().is_none() && instance.address() == Some(*address),
+        Target::Backend(name) => instance.backend() == Some(name),
+    })
+}
+
+/// Whether another instance may be asked: nothing has acted upon the request, or doing so twice does no
+/// harm, and its body is still whole.
+fn may_go_elsewhere(failure: &Failure, exchange: &Exchange) -> bool {
+    match failure.kind {
+        FailureKind::Connect { .. } | FailureKind::Unavailable { .. } => !exchange.body.is_touched(),
+        FailureKind::Closed { .. } if failure.sent => exchange.is_repeatable(),
+        FailureKind::Closed { .. } => !exchange.body.is_touched(),
+        _ => false,
+    }
+}
+
+fn unavailable(pattern: &str) -> Response {
+    let text = format!("waypost: no instance of {pattern} is available");
+    retry_later(Response::text(StatusCode::SERVICE_UNAVAILABLE, text))
+}
+
+fn retry_later(mut response: Response) -> Response {
+    response.add(Name::RetryAfter, b"1");
+    response
+}
+
+impl Backend for Routes {
+    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Call<'a> {
+        Box::pin(self.route(exchange))
+    }
+
+    fn is_up(&self) -> bool {
+        self.reader.borrow_mut().load().is_loaded()
+    }
+
+    fn report(&self) -> Report {
+        let status = self.table.status();
+        Report {
+            name: self.name.clone(),
+            kind: "routes",
+            up: status.loaded,
+            detail: format!(
+                "{} entries, {} instances in {}",
+                status.entries, status.instances, status.location
+            ),
+            children: self.backends.values().map(|backend| backend.report()).collect(),
+        }
+    }
+
+    fn explain(&self, request: &Sketch<'_>) -> Explanation {
+        let url = format!("{}{}", request.host, request.target);
+        let snapshot = self.table.snapshot();
+        let explained = explain::explain(&snapshot, &url, |instance| self.health(instance));
+        let mut explanation = Explanation {
+            backend: self.name.clone(),
+            kind: "routes",
+            says: String::new(),
+            detail: None,
+            next: Vec::new(),
+        };
+        match explained {
+            Err(error) => explanation.says = error.to_string(),
+            Ok(explained) => {
+                explanation.says = match &explained.outcome {
+                    Outcome::Routed { pattern, prefix: None } => {
+                        format!("sends it to an instance of {pattern}")
+                    }
+                    Outcome::Routed { pattern, prefix: Some(prefix) } => {
+                        format!("sends it to an instance of {pattern} that serves {prefix}")
+                    }
+                    Outcome::AllDown { pattern } => {
+                        format!("answers 503: no instance of {pattern} is available")
+                    }
+                    Outcome::NoRoute => "answers 404: no entry matches".to_owned(),
+                    Outcome::NotLoaded => "answers 503: the table has not been read yet".to_owned(),
+                };
+                for considered in explained.steps.iter().flat_map(|step| &step.instances) {
+                    let named =
+                        considered.member.backend.as_ref().filter(|_| considered.passed_over.is_none());
+                    if let Some(backend) = named.and_then(|name| self.backends.get(name)) {
+                        explanation.next.push(backend.explain(request));
+                    }
+                }
+                explanation.detail = serde_json::to_value(&explained).ok();
+            }
+        }
+        explanation
+    }
+}
