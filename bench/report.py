@@ -71,9 +71,10 @@ def scale_table(lines):
     """The JSON lines that the table's `scale` example prints, one a table size, as a Markdown table: a
     column a size, a row a measure."""
     records = [_flat(json.loads(line)) for line in lines if line.startswith("{")]
-    measures = list(dict.fromkeys(key for record in records for key in record))
+    sizes = [_cell(record.pop("hosts")) for record in records]
+    measures = dict.fromkeys(key for record in records for key in record)
     rows = [[measure, *(_cell(record.get(measure, "")) for record in records)] for measure in measures]
-    return markdown(rows[0], rows[1:]) if rows else "(it printed nothing)"
+    return markdown(["hosts", *sizes], rows)
 
 
 def machine():
