@@ -44,8 +44,12 @@ class Stage:
         process = Process(
             "upstream", [self.program("upstream"), *listen, "--body", body], self.load_core, self.directory
         )
-        for address in self.upstreams:
-            process.wait_for(int(address.rpartition(":")[2]))
+        try:
+            for address in self.upstreams:
+                process.wait_for(int(address.rpartition(":")[2]))
+        except BaseException:
+            process.stop()
+            raise
         return process
 
     def program(self, name):
