@@ -1,8 +1,9 @@
 """Processes of the benchmark: started on a core of their own, measured, and always stopped.
 
 CPU time comes from /proc/PID/task/*/schedstat, which counts nanoseconds, for a process, its threads and
-its descendants; so does the time they stood ready and waited for the core. How CPU time divides into user and system time comes from /proc/PID/stat, which counts ticks
-of 10 ms: right over a long run, rough over a short one.
+its descendants; so does the time they stood ready and waited for the core. How CPU time divides into user
+and system time comes from /proc/PID/stat, which counts ticks of 10 ms: right over a long run, rough over
+a short one.
 """
 
 import os

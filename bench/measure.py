@@ -51,25 +51,23 @@ def measure(contender, load, body):
         connected = _upstream_connections(stage)
         before = contender.process.reading()
         helped = contender.helper.reading() if contender.helper else None
-        began = time.monotonic()
         result = _wrk(contender, load)
-        elapsed = time.monotonic() - began
         cpu = cpu_between(before, contender.process.reading())
         helper_cpu = cpu_between(helped, contender.helper.reading()).total if contender.helper else 0.0
         connected = _upstream_connections(stage) - connected - 1
 
-        requests = result["requests"]
+        requests, microseconds = result["requests"], result["duration"]
         if contender.logs:
             _check_log(contender, requests)
         return Measurement(
             requests=requests,
             cpu=Cpu(cpu.user / requests, cpu.system / requests, cpu.waited / requests),
             helper_cpu=helper_cpu / requests,
-            requests_per_second=requests / (result["duration"] / 1e6),
+            requests_per_second=requests / microseconds * 1e6,
             p50_ms=result["p50"] / 1e3,
             p99_ms=result["p99"] / 1e3,
-            busy=cpu.total / (elapsed * 1e6),
-            disturbed=cpu.waited / (elapsed * 1e6),
+            busy=cpu.total / microseconds,
+            disturbed=cpu.waited / microseconds,
             upstream_connections=connected,
         )
 
