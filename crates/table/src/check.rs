@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
-use crate::entry::Entry;
+use crate::entry::EntryRef;
 use crate::listing::sorted;
 use crate::member::Target;
 use crate::pattern::Pattern;
@@ -129,7 +129,7 @@ pub fn check(
 type Failures = BTreeMap<SocketAddr, String>;
 
 fn check_entry(
-    entry: &Entry,
+    entry: EntryRef<'_>,
     backends: Option<&BTreeSet<String>>,
     failures: &Failures,
     problems: &mut Vec<Problem>,
@@ -190,7 +190,7 @@ pub fn prune(unreachable: &[(Pattern, Unreachable)]) -> Vec<Change> {
 
 /// The addresses of an entry that requests are sent to; where a backend serves instead, an address is
 /// only a note.
-fn routed_addresses(entry: &Entry) -> impl Iterator<Item = SocketAddr> {
+fn routed_addresses(entry: EntryRef<'_>) -> impl Iterator<Item = SocketAddr> {
     entry
         .instances()
         .filter(|instance| instance.backend().is_none())
@@ -224,6 +224,7 @@ fn ask(addresses: BTreeSet<SocketAddr>, connect: &Connect) -> Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Entry;
     use crate::member::Member;
     use std::net::TcpListener;
 

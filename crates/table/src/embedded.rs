@@ -22,8 +22,8 @@ use std::time::Duration;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::change::{Change, ImportMode, plan, plan_import};
-use crate::entry::{Entry, EntryError};
-use crate::snapshot::{Delta, Snapshot};
+use crate::entry::{EntryError, EntryRef};
+use crate::snapshot::{Delta, Snapshot, SnapshotBuilder};
 use crate::store::{Applied, Imported, StoreError, TableStore};
 use crate::table::{Skipped, SourceKind, Table};
 
@@ -217,15 +217,28 @@ impl Batch {
 
     fn apply(&mut self, changes: Vec<Change>) -> Result<Applied, EntryError> {
         let plan = plan(&self.next, changes)?;
-        self.change(plan.deltas);
+        if !plan.deltas.is_empty() {
+            self.next.set_serial(self.next.serial() + 1);
+        }
+        for delta in &plan.deltas {
+            self.dirty.insert(match delta {
+                Delta::Put(entry) => entry.pattern().into(),
+                Delta::Remove(pattern) => pattern.as_str().into(),
+            });
+            self.next.change(delta);
+        }
         Ok(Applied { serial: self.next.serial(), outcomes: plan.outcomes })
     }
 
     fn import(&mut self, entries: &Snapshot, mode: ImportMode) -> Result<Imported, EntryError> {
-        let deltas = plan_import(&self.next, entries, mode)?;
-        let removed = deltas.iter().filter(|delta| matches!(delta, Delta::Remove(_))).count();
-        let changed = deltas.len() - removed;
-        self.change(deltas);
+        let plan = plan_import(&self.next, entries, mode)?;
+        let (changed, removed) = (plan.changed.len(), plan.removed.len());
+        if changed + removed > 0 {
+            self.next = plan.next;
+            self.next.set_serial(self.next.serial() + 1);
+            let patterns = plan.changed.iter().chain(&plan.removed);
+            self.dirty.extend(patterns.map(|pattern| Box::from(pattern.as_str())));
+        }
         Ok(Imported {
             serial: self.next.serial(),
             entries: entries.len(),
@@ -233,21 +246,6 @@ impl Batch {
             changed,
             removed,
         })
-    }
-
-    fn change(&mut self, deltas: Vec<Delta>) {
-        if deltas.is_empty() {
-            return;
-        }
-        self.next.set_serial(self.next.serial() + 1);
-        for delta in deltas {
-            let pattern = match &delta {
-                Delta::Put(entry) => entry.pattern(),
-                Delta::Remove(pattern) => pattern.as_str(),
-            };
-            self.dirty.insert(pattern.into());
-            self.next.change(delta);
-        }
     }
 }
 
@@ -334,17 +332,17 @@ fn read(database: &Database, path: &Path) -> Result<(Snapshot, Vec<Skipped>), Op
     let serial = number("serial")?.unwrap_or(0);
 
     let rows = transaction.open_table(ENTRIES)?;
-    let mut entries = Vec::new();
+    let mut builder = SnapshotBuilder::new();
     let mut skipped = Vec::new();
     for row in rows.iter()? {
         let (key, value) = row?;
-        match Entry::from_bytes(value.value()) {
-            Ok(entry) if entry.pattern().as_bytes() == key.value() => entries.push(entry),
+        match EntryRef::check(value.value()) {
+            Ok(entry) if entry.pattern().as_bytes() == key.value() => builder.push(entry),
             Ok(entry) => skipped.push(malformed(key.value(), format!("it holds {}", entry.pattern()))),
             Err(error) => skipped.push(malformed(key.value(), error.to_string())),
         }
     }
-    Ok((Snapshot::from_entries(entries).with_serial(serial), skipped))
+    Ok((builder.finish().with_serial(serial), skipped))
 }
 
 fn malformed(key: &[u8], problem: String) -> Skipped {

@@ -1,26 +1,28 @@
-//! A host's instances, packed into one allocation.
+//! A host's instances, packed into a few bytes.
 //!
 //! A router holds every entry of its table in memory, a million of them if need be, and reads one a
-//! request. So an [`Entry`] is one immutable, shared block of bytes that is read in place:
+//! request. What that costs is cache misses, so an entry is one block of bytes that is read in place,
+//! with what routing needs in front:
 //!
 //! ```text
 //! pattern length  u8
 //! instances       u16, at least 1
-//! offsets         one u32 an instance: where its record begins
 //! pattern         UTF-8
-//! records         flags u8, lengths of version type, node and instance key u8 ×3,
-//!                 address (4 or 16 bytes, and the port), id (16 bytes),
-//!                 weight u16, path length u16, backend length u8,
-//!                 then the texts: version type, node, instance, path, backend
+//! heads           one an instance, 16 bytes each:
+//!                 flags u8; lengths of version type, node and instance key u8 ×3;
+//!                 IPv4 address u8 ×4; port u16; weight u16; where its rest begins u32
+//! rests           one an instance: IPv6 address (16 bytes), id (16 bytes), path length u16,
+//!                 backend length u8, path, backend, version type, node, instance
 //! ```
 //!
-//! Numbers are little-endian; what a record's flags don't announce is left out. Instances stand sorted,
-//! those with the longest path prefix first and those without any last, so that the instances of one
-//! prefix stand together and matching finds the best ones first. The same members always give the same
-//! bytes.
+//! Numbers are little-endian. Of a rest only what the flags announce is there; what a head has no use for
+//! is zero. Instances stand sorted, those with the longest path prefix first and those without any last,
+//! so that the instances of one prefix stand together and matching finds the best ones first. The same
+//! members always give the same bytes.
 //!
-//! The embedded table keeps exactly these bytes, so [`Entry::from_bytes`] checks everything once and
-//! whatever it accepts can be read without a further check.
+//! [`Entry`] owns such bytes; [`EntryRef`] and [`InstanceRef`] read them, wherever they are. The embedded
+//! table keeps exactly these bytes on disk, so [`Entry::from_bytes`] checks everything once, and whatever
+//! it accepts can be read without a further check.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -29,30 +31,51 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::member::{self, DEFAULT_WEIGHT, Member, MemberError, Scheme};
+use crate::member::{self, Member, MemberError, Scheme};
 use crate::pattern::Pattern;
 
 /// The most instances one host can have.
 pub const MAX_INSTANCES: usize = u16::MAX as usize;
 
 const COUNT_AT: usize = 1;
-const OFFSETS_AT: usize = 3;
-const OFFSET_SIZE: usize = 4;
-/// Flags and three lengths.
-const RECORD_HEAD: usize = 4;
+const PATTERN_AT: usize = 3;
 
+const HEAD: usize = 16;
+// Where the parts of a head stand in it.
+const KEY_LENS: usize = 1;
+const IPV4: usize = 4;
+const PORT: usize = 8;
+const WEIGHT: usize = 10;
+const REST: usize = 12;
+
+// The flags of a head.
 const V4: u8 = 1;
 const V6: u8 = 1 << 1;
 const HTTPS: u8 = 1 << 2;
 const ID: u8 = 1 << 3;
-/// Weight, path and backend are written.
-const EXTRA: u8 = 1 << 4;
-const EXTRA_SIZE: usize = 5;
-const ALL_FLAGS: u8 = V4 | V6 | HTTPS | ID | EXTRA;
+/// The lengths of path and backend are written, and at least one of the two is there.
+const NAMED: u8 = 1 << 4;
+const ALL_FLAGS: u8 = V4 | V6 | HTTPS | ID | NAMED;
+
+/// The size of the two lengths that [`NAMED`] announces.
+const NAMED_LENS: usize = 3;
 
 /// A pattern and its instances, immutable and cheap to clone (one reference count).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry(Arc<[u8]>);
+
+/// An entry read in place, from an [`Entry`] or a [`Snapshot`](crate::snapshot::Snapshot).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct EntryRef<'a>(&'a [u8]);
+
+/// One instance of an entry, read in place.
+#[derive(Clone, Copy)]
+pub struct InstanceRef<'a> {
+    /// The whole entry.
+    bytes: &'a [u8],
+    /// Where the instance's head begins in it.
+    head: usize,
+}
 
 /// Why an entry can't be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,80 +125,45 @@ impl Entry {
         }
 
         let name = pattern.as_str().as_bytes();
-        let mut bytes = Vec::with_capacity(OFFSETS_AT + name.len() + checked.len() * 128);
+        let heads_at = PATTERN_AT + name.len();
+        let rests_at = heads_at + checked.len() * HEAD;
+        let mut bytes = Vec::with_capacity(rests_at + checked.len() * 128);
         bytes.push(name.len() as u8);
         bytes.extend_from_slice(&(checked.len() as u16).to_le_bytes());
-        bytes.resize(OFFSETS_AT + checked.len() * OFFSET_SIZE, 0);
         bytes.extend_from_slice(name);
+        bytes.resize(rests_at, 0);
         for (index, member) in checked.iter().enumerate() {
-            // 65,535 records of at most 2,100 bytes stay far below 4 GiB.
-            let offset = (bytes.len() as u32).to_le_bytes();
-            let at = OFFSETS_AT + index * OFFSET_SIZE;
-            bytes[at..at + OFFSET_SIZE].copy_from_slice(&offset);
-            write_record(&mut bytes, member);
+            let mut head = head_of(member);
+            // 65,535 instances of at most 2,400 bytes stay far below 4 GiB.
+            head[REST..].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+            bytes[heads_at + index * HEAD..][..HEAD].copy_from_slice(&head);
+            write_rest(&mut bytes, member);
         }
         Ok(Entry(bytes.into()))
     }
 
-    /// Takes in bytes that [`Entry::as_bytes`] gave, checking all of them.
+    /// Takes in bytes that [`EntryRef::as_bytes`] gave, checking all of them.
     ///
     /// # Errors
     /// If they are anything that [`Entry::new`] could not have made.
     pub fn from_bytes(bytes: &[u8]) -> Result<Entry, EntryBytesError> {
-        check(bytes)?;
-        Ok(Entry(bytes.into()))
+        EntryRef::check(bytes).map(EntryRef::to_entry)
     }
 
-    /// The packed bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    /// The entry, to be read.
+    pub fn view(&self) -> EntryRef<'_> {
+        EntryRef(&self.0)
     }
 
     /// The pattern this entry stands under, in its normal form.
     pub fn pattern(&self) -> &str {
-        let from = OFFSETS_AT + self.len() * OFFSET_SIZE;
-        text(&self.0, from, usize::from(self.0[0]))
-    }
-
-    /// The pattern in its owned form.
-    pub fn to_pattern(&self) -> Pattern {
-        // A checked entry holds a pattern in its normal form, so the fallback is never taken.
-        Pattern::parse(self.pattern()).unwrap_or_else(|_| Pattern::any())
-    }
-
-    /// The number of instances, at least 1.
-    #[allow(clippy::len_without_is_empty, reason = "an entry is never empty")]
-    pub fn len(&self) -> usize {
-        usize::from(read_u16(&self.0, COUNT_AT))
-    }
-
-    /// The instance of this index, in constant time.
-    ///
-    /// # Panics
-    /// If there is none: `index` must be below [`len`](Self::len).
-    pub fn instance(&self, index: usize) -> InstanceRef<'_> {
-        assert!(index < self.len(), "instance {index} of an entry with {}", self.len());
-        InstanceRef { record: &self.0[read_u32(&self.0, OFFSETS_AT + index * OFFSET_SIZE) as usize..] }
-    }
-
-    /// Every instance: those with the longest path prefix first, those without one last.
-    pub fn instances(&self) -> impl ExactSizeIterator<Item = InstanceRef<'_>> {
-        (0..self.len()).map(|index| self.instance(index))
-    }
-
-    /// Every instance in its owned form.
-    pub fn members(&self) -> impl ExactSizeIterator<Item = Member> {
-        self.instances().map(|instance| instance.to_member())
+        self.view().pattern()
     }
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({}", self.pattern())?;
-        for member in self.members() {
-            write!(f, " {member}")?;
-        }
-        f.write_str(")")
+        self.view().fmt(f)
     }
 }
 
@@ -195,43 +183,51 @@ fn path_order(a: Option<&str>, b: Option<&str>) -> Ordering {
     length(b).cmp(&length(a)).then_with(|| a.cmp(&b))
 }
 
-fn write_record(bytes: &mut Vec<u8>, member: &Member) {
-    let keys = [&member.version_type, &member.node, &member.instance].map(|k| k.as_deref().unwrap_or(""));
-    let path = member.path.as_deref().unwrap_or("");
-    let backend = member.backend.as_deref().unwrap_or("");
-    let extra = member.weight != DEFAULT_WEIGHT || !path.is_empty() || !backend.is_empty();
+fn keys_of(member: &Member) -> [&str; 3] {
+    [&member.version_type, &member.node, &member.instance].map(|key| key.as_deref().unwrap_or_default())
+}
 
-    let mut flags = match member.address {
-        Some(SocketAddr::V4(_)) => V4,
-        Some(SocketAddr::V6(_)) => V6,
-        None => 0,
-    };
-    for (flag, set) in
-        [(HTTPS, member.scheme == Scheme::Https), (ID, member.instance_id.is_some()), (EXTRA, extra)]
-    {
-        if set {
-            flags |= flag;
-        }
+/// The head of a checked member's instance, but for where its rest begins.
+fn head_of(member: &Member) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    let named = member.path.is_some() || member.backend.is_some();
+    let flags = [
+        (V4, member.address.is_some_and(|address| address.is_ipv4())),
+        (V6, member.address.is_some_and(|address| address.is_ipv6())),
+        (HTTPS, member.scheme == Scheme::Https),
+        (ID, member.instance_id.is_some()),
+        (NAMED, named),
+    ];
+    head[0] = flags.into_iter().filter(|&(_, set)| set).fold(0, |all, (flag, _)| all | flag);
+    for (into, key) in head[KEY_LENS..].iter_mut().zip(keys_of(member)) {
+        // A key has at most 255 bytes.
+        *into = key.len() as u8;
     }
-    // The lengths fit: every member was checked.
-    bytes.push(flags);
-    bytes.extend(keys.iter().map(|key| key.len() as u8));
     if let Some(address) = member.address {
-        match address.ip() {
-            IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
-            IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
+        if let IpAddr::V4(ip) = address.ip() {
+            head[IPV4..PORT].copy_from_slice(&ip.octets());
         }
-        bytes.extend_from_slice(&address.port().to_le_bytes());
+        head[PORT..WEIGHT].copy_from_slice(&address.port().to_le_bytes());
+    }
+    head[WEIGHT..REST].copy_from_slice(&member.weight.to_le_bytes());
+    head
+}
+
+fn write_rest(bytes: &mut Vec<u8>, member: &Member) {
+    if let Some(IpAddr::V6(ip)) = member.address.map(|address| address.ip()) {
+        bytes.extend_from_slice(&ip.octets());
     }
     if let Some(id) = member.instance_id {
         bytes.extend_from_slice(id.as_bytes());
     }
-    if extra {
-        bytes.extend_from_slice(&member.weight.to_le_bytes());
+    let path = member.path.as_deref().unwrap_or_default();
+    let backend = member.backend.as_deref().unwrap_or_default();
+    if !path.is_empty() || !backend.is_empty() {
+        // Both lengths fit: the member was checked.
         bytes.extend_from_slice(&(path.len() as u16).to_le_bytes());
         bytes.push(backend.len() as u8);
     }
-    for text in keys.iter().chain([&path, &backend]) {
+    for text in [path, backend].into_iter().chain(keys_of(member)) {
         bytes.extend_from_slice(text.as_bytes());
     }
 }
@@ -240,82 +236,184 @@ fn read_u16(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-fn read_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
 fn text(bytes: &[u8], from: usize, len: usize) -> &str {
     // Checked entries hold UTF-8 here, so the fallback is never taken.
     std::str::from_utf8(&bytes[from..from + len]).unwrap_or_default()
 }
 
-/// One instance of an entry, read in place.
-#[derive(Clone, Copy)]
-pub struct InstanceRef<'a> {
-    /// The record and whatever follows it.
-    record: &'a [u8],
-}
+impl<'a> EntryRef<'a> {
+    /// Bytes that are known to be those of an entry.
+    pub(crate) fn of_checked(bytes: &'a [u8]) -> EntryRef<'a> {
+        EntryRef(bytes)
+    }
 
-/// Where the parts of a record stand, as its head tells.
-struct Layout {
-    address: usize,
-    id: usize,
-    extra: usize,
-    texts: usize,
-}
+    /// The packed bytes.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
 
-impl Layout {
-    fn of(flags: u8) -> Layout {
-        let address = RECORD_HEAD;
-        let id = address
-            + match flags & (V4 | V6) {
-                0 => 0,
-                V4 => 4 + 2,
-                _ => 16 + 2,
+    /// The entry on its own, copied out of wherever it is.
+    pub fn to_entry(self) -> Entry {
+        Entry(self.0.into())
+    }
+
+    /// The pattern this entry stands under, in its normal form.
+    pub fn pattern(self) -> &'a str {
+        text(self.0, PATTERN_AT, self.pattern_len())
+    }
+
+    /// The pattern as bytes, without the cost of showing that they are text.
+    pub(crate) fn pattern_bytes(self) -> &'a [u8] {
+        &self.0[PATTERN_AT..][..self.pattern_len()]
+    }
+
+    fn pattern_len(self) -> usize {
+        usize::from(self.0[0])
+    }
+
+    /// The pattern in its owned form.
+    pub fn to_pattern(self) -> Pattern {
+        // A checked entry holds a pattern in its normal form, so the fallback is never taken.
+        Pattern::parse(self.pattern()).unwrap_or_else(|_| Pattern::any())
+    }
+
+    /// The number of instances, at least 1.
+    #[allow(clippy::len_without_is_empty, reason = "an entry is never empty")]
+    pub fn len(self) -> usize {
+        usize::from(read_u16(self.0, COUNT_AT))
+    }
+
+    /// The instance of this index, in constant time.
+    ///
+    /// # Panics
+    /// If there is none: `index` must be below [`len`](Self::len).
+    pub fn instance(self, index: usize) -> InstanceRef<'a> {
+        assert!(index < self.len(), "instance {index} of an entry with {}", self.len());
+        InstanceRef { bytes: self.0, head: PATTERN_AT + self.pattern_len() + index * HEAD }
+    }
+
+    /// Every instance: those with the longest path prefix first, those without one last.
+    pub fn instances(self) -> impl ExactSizeIterator<Item = InstanceRef<'a>> {
+        (0..self.len()).map(move |index| self.instance(index))
+    }
+
+    /// Every instance in its owned form.
+    pub fn members(self) -> impl ExactSizeIterator<Item = Member> + use<'a> {
+        (0..self.len()).map(move |index| self.instance(index).to_member())
+    }
+
+    /// The entry that these bytes are, if they are what [`Entry::new`] makes; reading it can then neither
+    /// panic nor give a value that no member has.
+    ///
+    /// # Errors
+    /// What is wrong with them, and where.
+    pub fn check(bytes: &'a [u8]) -> Result<EntryRef<'a>, EntryBytesError> {
+        let wrong = |what, at| Err(EntryBytesError { what, at });
+        let cut_short = || wrong("it is cut short", bytes.len());
+        if bytes.len() < PATTERN_AT {
+            return cut_short();
+        }
+        let entry = EntryRef(bytes);
+        if entry.len() == 0 {
+            return wrong("it has no instance", COUNT_AT);
+        }
+        let heads_at = PATTERN_AT + entry.pattern_len();
+        let rests_at = heads_at + entry.len() * HEAD;
+        if bytes.len() < rests_at {
+            return cut_short();
+        }
+        let normal = |name: &str| Pattern::parse(name).is_ok_and(|pattern| pattern.as_str() == name);
+        if !std::str::from_utf8(entry.pattern_bytes()).is_ok_and(normal) {
+            return wrong("its pattern is not one in its normal form", PATTERN_AT);
+        }
+
+        let mut at = rests_at;
+        let mut path_before = None;
+        for (index, instance) in entry.instances().enumerate() {
+            if instance.rest() != at {
+                return wrong("a rest is not where its head says", instance.head);
+            }
+            let Some(end) = instance.checked_end() else {
+                return wrong("an instance is malformed", instance.head);
             };
-        let extra = id + if flags & ID != 0 { 16 } else { 0 };
-        let texts = extra + if flags & EXTRA != 0 { EXTRA_SIZE } else { 0 };
-        Layout { address, id, extra, texts }
+            if index > 0 && path_order(path_before, instance.path()).is_gt() {
+                return wrong("its instances are out of order", instance.head);
+            }
+            path_before = instance.path();
+            at = end;
+        }
+        if at == bytes.len() { Ok(entry) } else { wrong("bytes follow it", at) }
+    }
+}
+
+impl fmt::Debug for EntryRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({}", self.pattern())?;
+        for member in self.members() {
+            write!(f, " {member}")?;
+        }
+        f.write_str(")")
     }
 }
 
 impl<'a> InstanceRef<'a> {
-    fn has(&self, flag: u8) -> bool {
-        self.record[0] & flag != 0
+    fn head(&self) -> &'a [u8] {
+        &self.bytes[self.head..][..HEAD]
     }
 
-    fn layout(&self) -> Layout {
-        Layout::of(self.record[0])
+    fn has(&self, flag: u8) -> bool {
+        self.bytes[self.head] & flag != 0
+    }
+
+    /// Where the rest begins.
+    fn rest(&self) -> usize {
+        let head = self.head();
+        u32::from_le_bytes([head[REST], head[REST + 1], head[REST + 2], head[REST + 3]]) as usize
+    }
+
+    fn id_at(&self) -> usize {
+        self.rest() + if self.has(V6) { 16 } else { 0 }
+    }
+
+    fn named_at(&self) -> usize {
+        self.id_at() + if self.has(ID) { 16 } else { 0 }
+    }
+
+    fn path_at(&self) -> usize {
+        self.named_at() + if self.has(NAMED) { NAMED_LENS } else { 0 }
+    }
+
+    fn path_len(&self) -> usize {
+        if self.has(NAMED) { usize::from(read_u16(self.bytes, self.named_at())) } else { 0 }
+    }
+
+    fn backend_len(&self) -> usize {
+        if self.has(NAMED) { usize::from(self.bytes[self.named_at() + 2]) } else { 0 }
+    }
+
+    fn key_lens(&self) -> [usize; 3] {
+        let head = self.head();
+        [KEY_LENS, KEY_LENS + 1, KEY_LENS + 2].map(|at| usize::from(head[at]))
     }
 
     /// Key `index` of version type, node and instance.
     fn key(&self, index: usize) -> Option<&'a str> {
-        let length = |index: usize| usize::from(self.record[1 + index]);
-        let from = self.layout().texts + (0..index).map(length).sum::<usize>();
-        Some(text(self.record, from, length(index))).filter(|key| !key.is_empty())
-    }
-
-    fn after_keys(&self) -> usize {
-        self.layout().texts + self.record[1..RECORD_HEAD].iter().map(|&len| usize::from(len)).sum::<usize>()
-    }
-
-    fn path_len(&self) -> usize {
-        if self.has(EXTRA) { usize::from(read_u16(self.record, self.layout().extra + 2)) } else { 0 }
-    }
-
-    fn backend_len(&self) -> usize {
-        if self.has(EXTRA) { usize::from(self.record[self.layout().extra + 4]) } else { 0 }
+        let lens = self.key_lens();
+        let keys_at = self.path_at() + self.path_len() + self.backend_len();
+        let from = keys_at + lens[..index].iter().sum::<usize>();
+        (lens[index] > 0).then(|| text(self.bytes, from, lens[index]))
     }
 
     /// IP address and port; none only where there is a [`backend`](Self::backend).
     pub fn address(&self) -> Option<SocketAddr> {
-        let at = self.layout().address;
+        let head = self.head();
+        let port = read_u16(head, PORT);
         if self.has(V4) {
-            let ip: [u8; 4] = self.record[at..at + 4].try_into().ok()?;
-            Some((Ipv4Addr::from(ip), read_u16(self.record, at + 4)).into())
+            let ip = Ipv4Addr::new(head[IPV4], head[IPV4 + 1], head[IPV4 + 2], head[IPV4 + 3]);
+            Some((ip, port).into())
         } else if self.has(V6) {
-            let ip: [u8; 16] = self.record[at..at + 16].try_into().ok()?;
-            Some((Ipv6Addr::from(ip), read_u16(self.record, at + 16)).into())
+            let ip: [u8; 16] = self.bytes[self.rest()..][..16].try_into().ok()?;
+            Some((Ipv6Addr::from(ip), port).into())
         } else {
             None
         }
@@ -338,19 +436,18 @@ impl<'a> InstanceRef<'a> {
 
     /// The instance's id.
     pub fn id(&self) -> Option<Uuid> {
-        let at = self.layout().id;
-        self.has(ID).then(|| Uuid::from_slice(&self.record[at..at + 16]).ok()).flatten()
+        self.has(ID).then(|| Uuid::from_slice(&self.bytes[self.id_at()..][..16]).ok()).flatten()
     }
 
     /// The share of requests among its siblings; 0: drained, never chosen.
     pub fn weight(&self) -> u16 {
-        if self.has(EXTRA) { read_u16(self.record, self.layout().extra) } else { DEFAULT_WEIGHT }
+        read_u16(self.head(), WEIGHT)
     }
 
     /// The path prefix it serves, in whole segments; none: every path.
     pub fn path(&self) -> Option<&'a str> {
         let len = self.path_len();
-        (len > 0).then(|| text(self.record, self.after_keys(), len))
+        (len > 0).then(|| text(self.bytes, self.path_at(), len))
     }
 
     /// How to speak to the address.
@@ -361,7 +458,7 @@ impl<'a> InstanceRef<'a> {
     /// The backend of the configuration that serves this instance instead of the address.
     pub fn backend(&self) -> Option<&'a str> {
         let len = self.backend_len();
-        (len > 0).then(|| text(self.record, self.after_keys() + self.path_len(), len))
+        (len > 0).then(|| text(self.bytes, self.path_at() + self.path_len(), len))
     }
 
     /// The instance in its owned form.
@@ -378,6 +475,37 @@ impl<'a> InstanceRef<'a> {
             backend: self.backend().map(str::to_owned),
         }
     }
+
+    /// Checks an instance of bytes from outside; where its rest ends, if it is one.
+    fn checked_end(&self) -> Option<usize> {
+        let flags = self.bytes[self.head];
+        if flags & !ALL_FLAGS != 0 || flags & (V4 | V6) == (V4 | V6) {
+            return None;
+        }
+        // What the accessors below read of the rest is there.
+        let mut end = self.path_at();
+        self.bytes.get(..end)?;
+        let [version_type, node, instance] = self.key_lens();
+        let (path, backend) = (self.path_len(), self.backend_len());
+        let lens = [path, backend, version_type, node, instance];
+        let valid: [fn(&str) -> bool; 5] =
+            [member::is_path, member::is_backend_name, member::is_key, member::is_key, member::is_key];
+        for (len, is_valid) in lens.into_iter().zip(valid) {
+            let text = std::str::from_utf8(self.bytes.get(end..end + len)?).ok()?;
+            if len > 0 && !is_valid(text) {
+                return None;
+            }
+            end += len;
+        }
+        let head = self.head();
+        let unused_is_zero = (self.has(V4) || head[IPV4..PORT] == [0; 4])
+            && (self.has(V4 | V6) || read_u16(head, PORT) == 0)
+            && (!self.has(NAMED) || path + backend > 0);
+        let has_target = self.has(V4 | V6) || backend > 0;
+        let listens = self.address().is_none_or(|address| address.port() != 0);
+        let path_is_normal = self.path().is_none_or(|path| path == "/" || !path.ends_with('/'));
+        (unused_is_zero && has_target && listens && path_is_normal).then_some(end)
+    }
 }
 
 impl fmt::Debug for InstanceRef<'_> {
@@ -386,69 +514,128 @@ impl fmt::Debug for InstanceRef<'_> {
     }
 }
 
-/// Checks that the bytes are what [`Entry::new`] makes, so that reading them can neither panic nor give
-/// a value that no member has.
-fn check(bytes: &[u8]) -> Result<(), EntryBytesError> {
-    let wrong = |what, at| Err(EntryBytesError { what, at });
-    if bytes.len() < OFFSETS_AT {
-        return wrong("it is cut short", bytes.len());
-    }
-    let count = usize::from(read_u16(bytes, COUNT_AT));
-    if count == 0 {
-        return wrong("it has no instance", COUNT_AT);
-    }
-    let name_at = OFFSETS_AT + count * OFFSET_SIZE;
-    let records_at = name_at + usize::from(bytes[0]);
-    let Some(name) = bytes.get(name_at..records_at) else { return wrong("it is cut short", bytes.len()) };
-    let normal = |name: &str| Pattern::parse(name).is_ok_and(|pattern| pattern.as_str() == name);
-    if !std::str::from_utf8(name).is_ok_and(normal) {
-        return wrong("its pattern is not one in its normal form", name_at);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::tests::any_member;
+    use proptest::prelude::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse(text).unwrap()
     }
 
-    let mut at = records_at;
-    let mut before: Option<InstanceRef<'_>> = None;
-    for index in 0..count {
-        if read_u32(bytes, OFFSETS_AT + index * OFFSET_SIZE) as usize != at {
-            return wrong("an offset is wrong", OFFSETS_AT + index * OFFSET_SIZE);
-        }
-        let Some(end) = check_record(bytes, at) else { return wrong("a record is malformed", at) };
-        let instance = InstanceRef { record: &bytes[at..end] };
-        if before.is_some_and(|before| path_order(before.path(), instance.path()).is_gt()) {
-            return wrong("its records are out of order", at);
-        }
-        before = Some(instance);
-        at = end;
+    fn member(text: &str) -> Member {
+        Member::parse(text).unwrap().0
     }
-    if at != bytes.len() {
-        return wrong("bytes follow it", at);
-    }
-    Ok(())
-}
 
-/// Checks the record that begins here; where it ends, if it is one.
-fn check_record(bytes: &[u8], at: usize) -> Option<usize> {
-    let record = bytes.get(at..)?;
-    let flags = *record.first()?;
-    if flags & !ALL_FLAGS != 0 || flags & (V4 | V6) == (V4 | V6) {
-        return None;
+    #[test]
+    fn instances_with_the_longest_path_stand_first_and_those_without_last() {
+        let texts =
+            ["10.0.0.1:80", "10.0.0.2:80####path=/a", "10.0.0.3:80####path=/api", "10.0.0.4:80####path=/b"];
+        let entry = Entry::new(&pattern("a.example"), texts.map(member)).unwrap();
+        let paths: Vec<Option<&str>> = entry.view().instances().map(|instance| instance.path()).collect();
+        assert_eq!(paths, [Some("/api"), Some("/a"), Some("/b"), None]);
     }
-    let mut end = Layout::of(flags).texts;
-    // What the accessors below read of the head is there.
-    record.get(..end)?;
-    let instance = InstanceRef { record };
-    let key_lens = [1, 2, 3].map(|at| usize::from(record[at]));
-    let lens = [key_lens[0], key_lens[1], key_lens[2], instance.path_len(), instance.backend_len()];
-    let valid: [fn(&str) -> bool; 5] =
-        [member::is_key, member::is_key, member::is_key, member::is_path, member::is_backend_name];
-    for (len, valid) in lens.into_iter().zip(valid) {
-        let text = std::str::from_utf8(record.get(end..end + len)?).ok()?;
-        if len > 0 && !valid(text) {
-            return None;
+
+    #[test]
+    fn an_instance_gives_back_what_its_member_said() {
+        let id = Uuid::from_u128(7);
+        let full = Member {
+            instance_id: Some(id),
+            ..member("[::1]:80#v#n#i#weight=0&path=/p&scheme=https&backend=b")
+        };
+        let entry = Entry::new(&pattern("*.example"), [full.clone()]).unwrap();
+        assert_eq!(entry.pattern(), "*.example");
+        let instance = entry.view().instance(0);
+        assert_eq!(instance.address(), Some("[::1]:80".parse().unwrap()));
+        assert_eq!(instance.version_type(), Some("v"));
+        assert_eq!(instance.node(), Some("n"));
+        assert_eq!(instance.instance_key(), Some("i"));
+        assert_eq!(instance.id(), Some(id));
+        assert_eq!(instance.weight(), 0);
+        assert_eq!(instance.path(), Some("/p"));
+        assert_eq!(instance.scheme(), Scheme::Https);
+        assert_eq!(instance.backend(), Some("b"));
+        assert_eq!(instance.to_member(), full);
+    }
+
+    #[test]
+    fn an_entry_needs_an_instance_and_has_room_for_only_so_many() {
+        let host = pattern("a.example");
+        assert_eq!(Entry::new(&host, []), Err(EntryError::Empty(host.clone())));
+        let address = |number: usize| Member::at(([10, 0, (number >> 8) as u8, number as u8], 80).into());
+        let of = |count: usize| Entry::new(&host, (0..count).map(address));
+        assert_eq!(of(MAX_INSTANCES).map(|entry| entry.view().len()), Ok(MAX_INSTANCES));
+        let one_more = (0..MAX_INSTANCES).map(address).chain([member("10.1.0.0:80")]);
+        assert_eq!(Entry::new(&host, one_more), Err(EntryError::TooMany(host.clone())));
+    }
+
+    #[test]
+    fn an_invalid_member_is_refused_with_its_host() {
+        let unreachable = Member { address: None, ..member("10.0.0.1:80") };
+        let error = Entry::new(&pattern("a.example"), [unreachable]).unwrap_err();
+        assert_eq!(error.to_string(), "a.example: there is neither an address nor a backend");
+    }
+
+    #[test]
+    fn a_typical_host_takes_little_room() {
+        let uuid = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+        let typical = |last: u8| Member {
+            instance_id: Some(Uuid::nil()),
+            ..member(&format!("10.0.0.{last}:8080#1234#{uuid}#{uuid}"))
+        };
+        let entry = Entry::new(&pattern("app-00000001.example.com"), [typical(1), typical(2)]).unwrap();
+        assert!(entry.view().as_bytes().len() <= 260, "{} bytes", entry.view().as_bytes().len());
+    }
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        let patterns = prop::sample::select(vec!["*", "a.example", "*.b.example", "[::1]"]);
+        (patterns, prop::collection::vec(any_member(), 1..6))
+            .prop_map(|(text, members)| Entry::new(&pattern(text), members).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_holds_the_set_of_its_members_in_any_order(
+            members in prop::collection::vec(any_member(), 1..8), turn in 0..8usize
+        ) {
+            let host = pattern("a.example");
+            let entry = Entry::new(&host, members.clone()).unwrap();
+            let mut turned = members.clone();
+            turned.rotate_left(turn % members.len());
+            prop_assert_eq!(&Entry::new(&host, turned).unwrap(), &entry);
+            prop_assert!(members.iter().all(|member| entry.view().members().any(|there| there == *member)));
+            prop_assert!(entry.view().members().all(|there| members.contains(&there)));
         }
-        end += len;
+
+        #[test]
+        fn bytes_of_an_entry_are_taken_in_again(entry in any_entry()) {
+            prop_assert_eq!(Entry::from_bytes(entry.view().as_bytes()), Ok(entry));
+        }
+
+        #[test]
+        fn damaged_bytes_are_refused_or_read_without_a_panic(
+            entry in any_entry(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(), keep_length: bool,
+        ) {
+            let mut bytes = entry.view().as_bytes().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if !keep_length {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            if let Ok(entry) = Entry::from_bytes(&bytes) {
+                // What is accepted is as good as what was made: it can be read, and made again.
+                let members: Vec<Member> = entry.view().members().collect();
+                prop_assert!(Entry::new(&entry.view().to_pattern(), members).is_ok());
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = Entry::from_bytes(&bytes);
+        }
     }
-    let has_target = instance.address().is_some() || instance.backend().is_some();
-    let listens = instance.address().is_none_or(|address| address.port() != 0);
-    let path_is_normal = instance.path().is_none_or(|path| path == "/" || !path.ends_with('/'));
-    (has_target && listens && path_is_normal).then_some(at + end)
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, InstanceRef};
+use crate::entry::{EntryRef, InstanceRef};
 use crate::health::Health;
 use crate::host::{Host, HostError};
 use crate::matching::{Match, find, prefix_covers};
@@ -185,7 +185,7 @@ fn patterns(host: &Host) -> impl Iterator<Item = String> {
     std::iter::once(name.to_owned()).chain(wildcards).chain(["*".to_owned()])
 }
 
-fn step(entry: &Entry, path: &str, health: &impl Fn(&InstanceRef<'_>) -> Health) -> Step {
+fn step(entry: EntryRef<'_>, path: &str, health: &impl Fn(&InstanceRef<'_>) -> Health) -> Step {
     let covers =
         |instance: &InstanceRef<'_>| instance.path().is_none_or(|prefix| prefix_covers(prefix, path));
     let usable = |instance: &InstanceRef<'_>| {
@@ -254,6 +254,7 @@ impl fmt::Display for Explanation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Entry;
     use crate::pattern::Pattern;
 
     fn table() -> Snapshot {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, InstanceRef};
+use crate::entry::{EntryRef, InstanceRef};
 use crate::health::Health;
 use crate::member::Member;
 use crate::snapshot::Snapshot;
@@ -60,7 +60,7 @@ impl Listing {
 
 impl ListedEntry {
     /// Lists one entry; for tables too large to list at once.
-    pub fn of(entry: &Entry, health: impl Fn(&InstanceRef<'_>) -> Option<Health>) -> ListedEntry {
+    pub fn of(entry: EntryRef<'_>, health: impl Fn(&InstanceRef<'_>) -> Option<Health>) -> ListedEntry {
         let instances = entry
             .instances()
             .map(|instance| ListedInstance { member: instance.to_member(), health: health(&instance) })
@@ -70,8 +70,8 @@ impl ListedEntry {
 }
 
 /// Every entry, sorted by its labels from the right.
-pub fn sorted(snapshot: &Snapshot) -> Vec<&Entry> {
-    let mut entries: Vec<&Entry> = snapshot.iter().collect();
+pub fn sorted(snapshot: &Snapshot) -> Vec<EntryRef<'_>> {
+    let mut entries: Vec<EntryRef<'_>> = snapshot.iter().collect();
     entries.sort_by_cached_key(|entry| reversed_labels(entry.pattern()));
     entries
 }
@@ -92,6 +92,7 @@ fn reversed_labels(pattern: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Entry;
     use crate::pattern::Pattern;
 
     fn table(patterns: &[&str]) -> Snapshot {

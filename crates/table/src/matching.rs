@@ -10,7 +10,7 @@
 //! and never is. Which of the usable ones is chosen is the caller's as well. Nothing here allocates, but
 //! for entries with more than [`INLINE`] usable instances.
 
-use crate::entry::{Entry, InstanceRef};
+use crate::entry::{EntryRef, InstanceRef};
 use crate::host::Host;
 use crate::snapshot::Snapshot;
 
@@ -24,7 +24,7 @@ pub enum Match<'s> {
     Found(Found<'s>),
     /// An entry matches, but none of its instances is usable; the first such entry. To be answered with
     /// 503 and `Retry-After`.
-    AllDown(&'s Entry),
+    AllDown(EntryRef<'s>),
     /// Nothing matches: 404.
     NoRoute,
     /// The table has never been read, so what it would say is unknown: 503.
@@ -35,7 +35,7 @@ pub enum Match<'s> {
 #[derive(Debug)]
 pub struct Found<'s> {
     /// The entry; its pattern is what the log calls `route`.
-    pub entry: &'s Entry,
+    pub entry: EntryRef<'s>,
     /// The usable instances, at least one: indices into the entry, ascending.
     pub usable: Indices,
 }
@@ -117,7 +117,7 @@ pub fn find<'s>(
 pub fn candidates<'s, 'h>(
     snapshot: &'s Snapshot,
     host: &'h Host,
-) -> impl Iterator<Item = &'s Entry> + use<'s, 'h> {
+) -> impl Iterator<Item = EntryRef<'s>> + use<'s, 'h> {
     let name = host.as_str();
     let exact = std::iter::once_with(move || snapshot.get_key(name, false)).flatten();
     let wildcards = wildcard_keys(snapshot, name).filter_map(|key| snapshot.get_key(key, true));
@@ -151,7 +151,11 @@ enum Selection {
     NoPath,
 }
 
-fn select<'s>(entry: &'s Entry, path: &str, usable: &mut impl FnMut(&InstanceRef<'s>) -> bool) -> Selection {
+fn select<'s>(
+    entry: EntryRef<'s>,
+    path: &str,
+    usable: &mut impl FnMut(&InstanceRef<'s>) -> bool,
+) -> Selection {
     let mut found = Indices::new();
     let mut serves_path = false;
     // Instances of one prefix stand together, the longest first.
@@ -185,4 +189,239 @@ fn select<'s>(entry: &'s Entry, path: &str, usable: &mut impl FnMut(&InstanceRef
 pub fn prefix_covers(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix)
         .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Entry;
+    use crate::explain::{Outcome, explain};
+    use crate::health::Health;
+    use crate::member::Member;
+    use crate::pattern::Pattern;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn host(text: &str) -> Host {
+        Host::parse(text.as_bytes()).unwrap().0
+    }
+
+    /// An instance whose last byte of the address is its number.
+    fn numbered(number: u8, path: Option<&str>) -> Member {
+        Member { path: path.map(str::to_owned), ..Member::at(([10, 0, 0, number], 80).into()) }
+    }
+
+    fn number(instance: &InstanceRef<'_>) -> u8 {
+        match instance.address() {
+            Some(std::net::SocketAddr::V4(address)) => address.ip().octets()[3],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn table<'a>(routes: impl IntoIterator<Item = (&'a str, u8, Option<&'a str>)>) -> Snapshot {
+        let mut members: BTreeMap<&str, Vec<Member>> = BTreeMap::new();
+        for (pattern, number, path) in routes {
+            members.entry(pattern).or_default().push(numbered(number, path));
+        }
+        members
+            .into_iter()
+            .map(|(pattern, members)| Entry::new(&Pattern::parse(pattern).unwrap(), members).unwrap())
+            .collect()
+    }
+
+    /// What a request comes to: the pattern and the numbers of the instances, or the pattern that is down.
+    fn result(
+        table: &Snapshot,
+        name: &str,
+        path: &str,
+        down: &[u8],
+    ) -> Result<(String, Vec<u8>), Option<String>> {
+        match find(table, &host(name), path, |instance| !down.contains(&number(instance))) {
+            Match::Found(Found { entry, usable }) => {
+                let numbers = usable.iter().map(|&index| number(&entry.instance(usize::from(index))));
+                Ok((entry.pattern().to_owned(), numbers.collect()))
+            }
+            Match::AllDown(entry) => Err(Some(entry.pattern().to_owned())),
+            Match::NoRoute | Match::NotLoaded => Err(None),
+        }
+    }
+
+    #[test]
+    fn the_most_specific_entry_with_a_usable_instance_is_taken() {
+        let table = table([
+            ("www.a.example.com", 1, None),
+            ("*.a.example.com", 2, None),
+            ("*.example.com", 3, None),
+            ("*.com", 4, None),
+            ("*", 5, None),
+        ]);
+        let order = ["www.a.example.com", "*.a.example.com", "*.example.com", "*.com", "*"];
+        for (passed, pattern) in order.iter().enumerate() {
+            let down: Vec<u8> = (1..=passed as u8).collect();
+            let expected = Ok(((*pattern).to_owned(), vec![passed as u8 + 1]));
+            assert_eq!(result(&table, "www.a.example.com", "/", &down), expected);
+        }
+        let all = [1, 2, 3, 4, 5];
+        assert_eq!(result(&table, "www.a.example.com", "/", &all), Err(Some("www.a.example.com".to_owned())));
+        assert_eq!(result(&table, "x.y.a.example.com", "/", &[]).unwrap().0, "*.a.example.com");
+        assert_eq!(result(&table, "example.com", "/", &[]).unwrap().0, "*.com");
+        assert_eq!(result(&table, "com", "/", &[]).unwrap().0, "*");
+        assert_eq!(result(&table, "[::ffff:1.2.3.4]", "/", &[]).unwrap().0, "*");
+    }
+
+    #[test]
+    fn path_prefixes_win_by_whole_segments_the_longest_first() {
+        let table = table([
+            ("a.example", 1, None),
+            ("a.example", 2, Some("/api")),
+            ("a.example", 3, Some("/api/v2")),
+            ("b.example", 4, Some("/api")),
+            ("c.example", 5, Some("/")),
+            ("c.example", 6, None),
+        ]);
+        for (name, path, expected) in [
+            ("a.example", "/", Some(1)),
+            ("a.example", "/apix", Some(1)),
+            ("a.example", "/api", Some(2)),
+            ("a.example", "/api/", Some(2)),
+            ("a.example", "/api/x", Some(2)),
+            ("a.example", "/api?x", Some(2)),
+            ("a.example", "/api/v2", Some(3)),
+            ("a.example", "/api/v2/x", Some(3)),
+            ("a.example", "/api/v22", Some(2)),
+            ("a.example", "/API", Some(1)),
+            ("b.example", "/", None),
+            ("b.example", "/api", Some(4)),
+            ("c.example", "/any", Some(5)),
+            ("c.example", "*", Some(6)),
+        ] {
+            let numbers = result(&table, name, path, &[]).ok().map(|(_, numbers)| numbers);
+            assert_eq!(numbers, expected.map(|number| vec![number]), "{name}{path}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_whose_instances_are_down_gives_way_to_the_next() {
+        let table =
+            table([("a.example", 1, None), ("a.example", 2, Some("/api")), ("a.example", 3, Some("/api"))]);
+        let numbers = |down: &[u8]| result(&table, "a.example", "/api", down).map(|(_, numbers)| numbers);
+        assert_eq!(numbers(&[]), Ok(vec![2, 3]));
+        assert_eq!(numbers(&[2]), Ok(vec![3]));
+        assert_eq!(numbers(&[2, 3]), Ok(vec![1]));
+        assert_eq!(numbers(&[1, 2, 3]), Err(Some("a.example".to_owned())));
+    }
+
+    #[test]
+    fn a_drained_instance_is_never_chosen() {
+        let drained = Member { weight: 0, ..numbered(1, None) };
+        let entry = |members: Vec<Member>| -> Snapshot {
+            [Entry::new(&Pattern::parse("a.example").unwrap(), members).unwrap()].into_iter().collect()
+        };
+        let both = entry(vec![drained.clone(), numbered(2, None)]);
+        assert_eq!(result(&both, "a.example", "/", &[]).unwrap().1, [2]);
+        assert_eq!(result(&entry(vec![drained]), "a.example", "/", &[]), Err(Some("a.example".to_owned())));
+    }
+
+    #[test]
+    fn a_table_never_read_gives_no_answer_rather_than_none() {
+        let asked = |table: &Snapshot| format!("{:?}", find(table, &host("a.example"), "/", |_| true));
+        assert_eq!(asked(&Snapshot::unread()), "NotLoaded");
+        assert_eq!(asked(&Snapshot::empty()), "NoRoute");
+    }
+
+    #[test]
+    fn more_usable_instances_than_fit_inline_are_all_listed() {
+        let table = table((0..100).map(|number| ("a.example", number, None)));
+        let (_, numbers) = result(&table, "a.example", "/", &[]).unwrap();
+        assert_eq!(numbers, (0..100).collect::<Vec<u8>>());
+    }
+
+    type Route = (String, u8, Option<&'static str>);
+
+    /// The contract's rules, written down as plainly as they go.
+    fn model(
+        routes: &[Route],
+        host: &Host,
+        path: &str,
+        down: &[u8],
+    ) -> Result<(String, Vec<u8>), Option<String>> {
+        let serves =
+            |prefix: &str| prefix == "/" || path == prefix || path.starts_with(&format!("{prefix}/"));
+        let mut patterns: Vec<&str> = routes.iter().map(|(pattern, ..)| pattern.as_str()).collect();
+        patterns.retain(|pattern| Pattern::parse(pattern).unwrap().matches(host));
+        // The exact host first, then the longest wildcard; `*` is the shortest.
+        patterns.sort_by_key(|pattern| (pattern.starts_with('*'), std::cmp::Reverse(pattern.len())));
+        patterns.dedup();
+        let mut all_down = None;
+        for pattern in patterns {
+            let mut able: Vec<(&Route, usize)> = routes
+                .iter()
+                .filter(|(there, _, prefix)| there == pattern && prefix.is_none_or(serves))
+                .map(|route| (route, route.2.map_or(0, str::len)))
+                .collect();
+            if !able.is_empty() && all_down.is_none() {
+                all_down = Some(pattern.to_owned());
+            }
+            able.retain(|((_, number, _), _)| !down.contains(number));
+            if let Some(longest) = able.iter().map(|(_, length)| *length).max() {
+                let best = able.iter().filter(|(_, length)| *length == longest);
+                let mut numbers: Vec<u8> = best.map(|((_, number, _), _)| *number).collect();
+                numbers.sort_unstable();
+                numbers.dedup();
+                return Ok((pattern.to_owned(), numbers));
+            }
+        }
+        Err(all_down)
+    }
+
+    fn any_route() -> impl Strategy<Value = Route> {
+        let paths = prop::sample::select(vec![
+            None,
+            None,
+            Some("/"),
+            Some("/a"),
+            Some("/a/b"),
+            Some("/ab"),
+            Some("/b"),
+        ]);
+        ("\\*|(\\*\\.)?[ab](\\.[ab]){0,3}", 0..12u8, paths)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn matching_agrees_with_the_rules_and_with_its_explanation(
+            routes in prop::collection::vec(any_route(), 0..16),
+            name in "[ab](\\.[ab]){0,4}",
+            path in "(/(a|b|ab)){0,3}/?",
+            down in prop::collection::vec(0..12u8, 0..8),
+        ) {
+            let path = format!("/{}", path.trim_start_matches('/'));
+            let table = table(routes.iter().map(|(pattern, number, path)| (pattern.as_str(), *number, *path)));
+            let expected = model(&routes, &host(&name), &path, &down);
+            let actual = result(&table, &name, &path, &down);
+            prop_assert_eq!(&actual, &expected);
+
+            let explained = explain(&table, &format!("{name}{path}"), |instance| {
+                if down.contains(&number(instance)) {
+                    Health::Down { reason: "told so".to_owned() }
+                } else {
+                    Health::Unknown
+                }
+            }).unwrap();
+            let eligible: usize = explained.steps.iter()
+                .flat_map(|step| &step.instances)
+                .filter(|instance| instance.passed_over.is_none())
+                .count();
+            match (actual, explained.outcome) {
+                (Ok((pattern, numbers)), Outcome::Routed { pattern: told, .. }) => {
+                    prop_assert_eq!(pattern, told);
+                    prop_assert_eq!(eligible, numbers.len());
+                }
+                (Err(Some(pattern)), Outcome::AllDown { pattern: told }) => prop_assert_eq!(pattern, told),
+                (Err(None), Outcome::NoRoute) => prop_assert_eq!(eligible, 0),
+                (actual, told) => prop_assert!(false, "{actual:?} is explained as {told:?}"),
+            }
+        }
+    }
 }

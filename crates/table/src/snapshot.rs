@@ -1,12 +1,13 @@
 //! The whole table at one moment: immutable, shared, and cheap to derive the next one from.
 //!
 //! A [`Snapshot`] is a hash trie. A branch has sixteen children, chosen by four bits of the key's hash; a
-//! leaf holds up to [`LEAF_MAX`] entries side by side. A change copies the branches on its way down and
-//! one leaf, about a hundred pointers in a table of a million hosts, and shares all the rest with the
-//! snapshot it came from. Readers hold whichever snapshot they began with and never see it change.
+//! [leaf](crate::leaf) holds a few entries side by side. A change copies the branches on its way down and
+//! one leaf, about a hundred pointers and some kilobytes in a table of a million hosts, and shares all the
+//! rest with the snapshot it came from. Readers hold whichever snapshot they began with and never see it
+//! change.
 //!
-//! Hosts come from outside, so the hash is seeded at random for each process: nobody can prepare names
-//! that meet in one leaf. A leaf whose keys share their whole hash still works, only slower.
+//! Hosts come from outside, so the hash is seeded at random for each table: nobody can prepare names that
+//! meet in one leaf. A leaf whose keys share their whole hash still works, only slower.
 //!
 //! Entries are kept under the part of their pattern behind the `*`: `*.example.com` under `.example.com`,
 //! `*` under nothing, hosts under themselves. No host begins with a dot or is empty, so these don't meet,
@@ -17,14 +18,17 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryRef};
+use crate::leaf::Leaf;
 use crate::pattern::{MAX_PATTERN, Pattern, wildcard_depth};
 
 const BITS: u32 = 4;
 const FAN_OUT: usize = 1 << BITS;
 /// A leaf with more entries is split, unless the hash has no bits left to split it by.
 const LEAF_MAX: usize = 32;
-/// A branch whose children hold no more than this together becomes a leaf again; well below
+/// So is a leaf of more bytes, unless it is a single entry: a change copies a leaf.
+const LEAF_BYTES: usize = 16 << 10;
+/// A branch whose children hold no more entries than this together becomes a leaf again; well below
 /// [`LEAF_MAX`], so that one host that comes and goes doesn't split and join forever.
 const JOIN_BELOW: usize = LEAF_MAX / 2;
 /// Wildcards have at most this many labels, each of at least one byte and a dot.
@@ -56,25 +60,19 @@ pub enum Delta {
 
 #[derive(Clone)]
 enum Node {
-    Leaf(Arc<[Slot]>),
+    Leaf(Leaf),
     Branch(Arc<[Node; FAN_OUT]>),
-}
-
-#[derive(Clone)]
-struct Slot {
-    hash: u64,
-    entry: Entry,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Node::Leaf(Arc::default())
+        Node::Leaf(Leaf::default())
     }
 }
 
-/// What a pattern's entry is kept under: the pattern without its `*`.
-fn key_of(pattern: &str) -> &str {
-    pattern.strip_prefix('*').unwrap_or(pattern)
+/// The pattern without its `*`: what its entry is kept under.
+fn key_of(pattern: &[u8]) -> &[u8] {
+    pattern.strip_prefix(b"*").unwrap_or(pattern)
 }
 
 /// Which child of a branch at this height (the root's is 0) leads to the hash.
@@ -82,8 +80,15 @@ fn child_of(hash: u64, height: u32) -> usize {
     (hash >> (height * BITS)) as usize % FAN_OUT
 }
 
-fn can_split(height: u32) -> bool {
-    (height + 1) * BITS <= u64::BITS
+/// What a leaf remembers of a hash: the bits that come last on the way down.
+fn tag_of(hash: u64) -> u8 {
+    (hash >> (u64::BITS - u8::BITS)) as u8
+}
+
+/// Whether a leaf of so many entries and bytes has to be split, and can be.
+fn is_too_large(entries: usize, bytes: usize, height: u32) -> bool {
+    let too_large = entries > LEAF_MAX || (bytes > LEAF_BYTES && entries > 1);
+    too_large && (height + 1) * BITS <= u64::BITS
 }
 
 impl Snapshot {
@@ -107,22 +112,13 @@ impl Snapshot {
         }
     }
 
-    /// A table of these entries, built at once; of two with one pattern the last stands.
+    /// A table of these entries; of two with one pattern the last stands.
     pub fn from_entries(entries: impl IntoIterator<Item = Entry>) -> Snapshot {
-        let mut snapshot = Snapshot::empty();
-        let mut slots: Vec<Slot> = entries
-            .into_iter()
-            .map(|entry| Slot { hash: snapshot.hash(key_of(entry.pattern())), entry })
-            .collect();
-        // The trie reads a hash from its low bits up, so reversed hashes sort into the trie's order; a
-        // stable sort leaves entries of one pattern in the order they came.
-        slots.sort_by_key(|slot| slot.hash.reverse_bits());
-        drop_replaced(&mut slots);
-        for slot in &slots {
-            snapshot.count(&slot.entry, true);
+        let mut builder = SnapshotBuilder::new();
+        for entry in entries {
+            builder.push(entry.view());
         }
-        snapshot.root = build(&slots, 0);
-        snapshot
+        builder.finish()
     }
 
     /// The same table with these changes, made in order. Shares what they don't touch.
@@ -130,17 +126,17 @@ impl Snapshot {
     pub fn with(&self, changes: impl IntoIterator<Item = Delta>) -> Snapshot {
         let mut next = self.clone();
         for change in changes {
-            next.change(change);
+            next.change(&change);
         }
         next
     }
 
-    /// Makes one change in place. Parts that other snapshots share are copied first, once; so a batch of
-    /// changes to one clone costs less than as many clones.
-    pub fn change(&mut self, change: Delta) {
+    /// Makes one change in place. Branches that other snapshots share are copied first, once; so a batch
+    /// of changes to one clone costs less than as many clones.
+    pub fn change(&mut self, change: &Delta) {
         self.loaded = true;
         match change {
-            Delta::Put(entry) => self.put(entry),
+            Delta::Put(entry) => self.put(entry.view()),
             Delta::Remove(pattern) => self.remove(pattern.as_str()),
         }
     }
@@ -157,51 +153,56 @@ impl Snapshot {
         self.serial = serial;
     }
 
-    fn put(&mut self, entry: Entry) {
-        let hash = self.hash(key_of(entry.pattern()));
-        self.count(&entry, true);
-        if let Some(replaced) = put(&mut self.root, 0, Slot { hash, entry }) {
-            self.count(&replaced, false);
+    fn put(&mut self, entry: EntryRef<'_>) {
+        let hash = hash_of(&self.hasher, entry);
+        let replaced = put(&mut self.root, 0, hash, entry, &self.hasher);
+        if let Some(instances) = replaced {
+            self.uncount(entry.pattern(), instances);
         }
+        self.count(entry);
     }
 
     fn remove(&mut self, pattern: &str) {
-        let hash = self.hash(key_of(pattern));
-        if let Some(removed) = remove(&mut self.root, 0, hash, pattern) {
-            self.count(&removed, false);
+        let hash = self.hasher.hash_one(key_of(pattern.as_bytes()));
+        if let Some(instances) = remove(&mut self.root, 0, hash, pattern) {
+            self.uncount(pattern, instances);
         }
     }
 
-    fn count(&mut self, entry: &Entry, added: bool) {
-        let step = |count: &mut usize, by: usize| {
-            *count = if added { *count + by } else { *count - by };
-        };
-        step(&mut self.len, 1);
-        step(&mut self.instances, entry.len());
+    fn count(&mut self, entry: EntryRef<'_>) {
+        self.len += 1;
+        self.instances += entry.len();
         if let Some(depth) = wildcard_depth(entry.pattern()) {
-            let count = &mut Arc::make_mut(&mut self.wildcards)[depth];
-            *count = if added { *count + 1 } else { *count - 1 };
-            let bit = 1 << depth;
-            self.depths = if *count > 0 { self.depths | bit } else { self.depths & !bit };
+            Arc::make_mut(&mut self.wildcards)[depth] += 1;
+            self.depths |= 1 << depth;
         }
     }
 
-    fn hash(&self, key: &str) -> u64 {
-        self.hasher.hash_one(key)
+    fn uncount(&mut self, pattern: &str, instances: usize) {
+        self.len -= 1;
+        self.instances -= instances;
+        if let Some(depth) = wildcard_depth(pattern) {
+            let count = &mut Arc::make_mut(&mut self.wildcards)[depth];
+            *count -= 1;
+            if *count == 0 {
+                self.depths &= !(1 << depth);
+            }
+        }
     }
 
     /// The entry that stands under exactly this pattern (in its normal form).
-    pub fn get(&self, pattern: &str) -> Option<&Entry> {
-        let key = key_of(pattern);
+    pub fn get(&self, pattern: &str) -> Option<EntryRef<'_>> {
+        let key = pattern.strip_prefix('*').unwrap_or(pattern);
         self.get_key(key, pattern.len() > key.len())
     }
 
     /// The entry of a host, or of the wildcard whose text behind the `*` this is.
-    pub(crate) fn get_key(&self, key: &str, wildcard: bool) -> Option<&Entry> {
+    pub(crate) fn get_key(&self, key: &str, wildcard: bool) -> Option<EntryRef<'_>> {
         if self.len == 0 {
             return None;
         }
-        let hash = self.hash(key);
+        let key = key.as_bytes();
+        let hash = self.hasher.hash_one(key);
         let mut node = &self.root;
         let mut height = 0;
         let leaf = loop {
@@ -211,9 +212,12 @@ impl Snapshot {
             }
             height += 1;
         };
-        let found = leaf.iter().find(|slot| slot.hash == hash && key_of(slot.entry.pattern()) == key)?;
-        // Keys of hosts and wildcards differ, unless the caller's text is not in normal form.
-        (found.entry.pattern().starts_with('*') == wildcard).then_some(&found.entry)
+        let is_it = |entry: EntryRef<'_>| {
+            let pattern = entry.pattern_bytes();
+            // A host that begins with a dot doesn't exist; one that is asked for is no wildcard.
+            if wildcard { pattern.strip_prefix(b"*") == Some(key) } else { pattern == key }
+        };
+        leaf.find(tag_of(hash), is_it).map(|(_, entry)| entry)
     }
 
     /// Whether some wildcard has this many labels behind its `*.`; where none has, looking is in vain.
@@ -228,7 +232,7 @@ impl Snapshot {
 
     /// Every entry, in no particular order.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { branches: Vec::new(), leaf: [].iter(), root: Some(&self.root) }
+        Iter { above: Vec::new(), node: Some(&self.root), index: 0 }
     }
 
     /// The number of entries.
@@ -263,7 +267,7 @@ impl Snapshot {
 }
 
 impl<'a> IntoIterator for &'a Snapshot {
-    type Item = &'a Entry;
+    type Item = EntryRef<'a>;
     type IntoIter = Iter<'a>;
 
     fn into_iter(self) -> Iter<'a> {
@@ -288,114 +292,361 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-/// Of sorted slots with one pattern, keeps the last.
-fn drop_replaced(slots: &mut Vec<Slot>) {
-    // Slots of one hash stand together, but those of one pattern need not be neighbours among them.
-    let replaced = |slots: &[Slot], at: usize| {
-        let later = slots[at + 1..].iter().take_while(|slot| slot.hash == slots[at].hash);
-        later.into_iter().any(|slot| slot.entry.pattern() == slots[at].entry.pattern())
-    };
-    let keep: Vec<bool> = (0..slots.len()).map(|at| !replaced(slots, at)).collect();
-    let mut keep = keep.into_iter();
-    slots.retain(|_| keep.next().unwrap_or(true));
+fn hash_of(hasher: &RandomState, entry: EntryRef<'_>) -> u64 {
+    hasher.hash_one(key_of(entry.pattern_bytes()))
+}
+
+/// Builds a table of many entries at once: each leaf is written only one time.
+pub struct SnapshotBuilder {
+    snapshot: Snapshot,
+    /// The entries' bytes, in pieces so that growing never copies what is there.
+    pieces: Vec<Vec<u8>>,
+    slots: Vec<Slot>,
+}
+
+/// An entry that waits for its leaf.
+struct Slot {
+    hash: u64,
+    piece: u32,
+    from: u32,
+    len: u32,
+}
+
+const PIECE: usize = 1 << 20;
+
+impl SnapshotBuilder {
+    /// A builder of an empty table.
+    pub fn new() -> SnapshotBuilder {
+        SnapshotBuilder { snapshot: Snapshot::empty(), pieces: Vec::new(), slots: Vec::new() }
+    }
+
+    /// Takes in an entry; of two with one pattern the last stands.
+    pub fn push(&mut self, entry: EntryRef<'_>) {
+        let bytes = entry.as_bytes();
+        if self.pieces.last().is_none_or(|piece| piece.capacity() - piece.len() < bytes.len()) {
+            self.pieces.push(Vec::with_capacity(PIECE.max(bytes.len())));
+        }
+        let piece = self.pieces.len() - 1;
+        let into = &mut self.pieces[piece];
+        // An entry has less than 4 GiB, and there are fewer than four billion pieces of a megabyte.
+        let (from, len) = (into.len() as u32, bytes.len() as u32);
+        into.extend_from_slice(bytes);
+        self.slots.push(Slot { hash: hash_of(&self.snapshot.hasher, entry), piece: piece as u32, from, len });
+    }
+
+    /// The table of all entries.
+    pub fn finish(self) -> Snapshot {
+        let SnapshotBuilder { mut snapshot, pieces, mut slots } = self;
+        let entry_of = |slot: &Slot| {
+            EntryRef::of_checked(&pieces[slot.piece as usize][slot.from as usize..][..slot.len as usize])
+        };
+        // The trie reads a hash from its low bits up, so reversed hashes sort into the trie's order; what
+        // came later stands later.
+        slots.sort_unstable_by_key(|slot| (slot.hash.reverse_bits(), slot.piece, slot.from));
+        let is_replaced = |at: usize| {
+            let same_hash = slots[at + 1..].iter().take_while(|slot| slot.hash == slots[at].hash);
+            let pattern = entry_of(&slots[at]).pattern_bytes();
+            same_hash.into_iter().any(|slot| entry_of(slot).pattern_bytes() == pattern)
+        };
+        let replaced: Vec<bool> = (0..slots.len()).map(is_replaced).collect();
+        let mut replaced = replaced.into_iter();
+        slots.retain(|_| !replaced.next().unwrap_or_default());
+        for slot in &slots {
+            snapshot.count(entry_of(slot));
+        }
+        snapshot.root = build(&slots, 0, &entry_of);
+        snapshot
+    }
+}
+
+impl Default for SnapshotBuilder {
+    fn default() -> Self {
+        SnapshotBuilder::new()
+    }
 }
 
 /// The node of these slots, which are in the trie's order and agree in all bits below this height.
-fn build(slots: &[Slot], height: u32) -> Node {
-    if slots.len() <= LEAF_MAX || !can_split(height) {
-        return Node::Leaf(slots.into());
+fn build<'a>(slots: &[Slot], height: u32, entry_of: &impl Fn(&Slot) -> EntryRef<'a>) -> Node {
+    let bytes: usize = slots.iter().take(LEAF_MAX + 1).map(|slot| slot.len as usize).sum();
+    if !is_too_large(slots.len(), bytes, height) {
+        return Node::Leaf(Leaf::new(slots.iter().map(|slot| (tag_of(slot.hash), entry_of(slot)))));
     }
     let mut children: [Node; FAN_OUT] = Default::default();
     for group in slots.chunk_by(|a, b| child_of(a.hash, height) == child_of(b.hash, height)) {
-        children[child_of(group[0].hash, height)] = build(group, height + 1);
+        children[child_of(group[0].hash, height)] = build(group, height + 1, entry_of);
     }
     Node::Branch(Arc::new(children))
 }
 
-/// Puts the slot in place and returns the entry it replaces.
-fn put(node: &mut Node, height: u32, slot: Slot) -> Option<Entry> {
+/// Puts the entry in place; if it replaces one, returns how many instances that had.
+fn put(node: &mut Node, height: u32, hash: u64, entry: EntryRef<'_>, hasher: &RandomState) -> Option<usize> {
     match node {
         Node::Branch(children) => {
-            let child = child_of(slot.hash, height);
-            put(&mut Arc::make_mut(children)[child], height + 1, slot)
+            let child = &mut Arc::make_mut(children)[child_of(hash, height)];
+            put(child, height + 1, hash, entry, hasher)
         }
         Node::Leaf(leaf) => {
-            let same = |s: &Slot| s.hash == slot.hash && s.entry.pattern() == slot.entry.pattern();
-            if let Some(at) = leaf.iter().position(same) {
-                return Some(std::mem::replace(&mut Arc::make_mut(leaf)[at], slot).entry);
-            }
-            if leaf.len() < LEAF_MAX || !can_split(height) {
-                *leaf = leaf.iter().cloned().chain([slot]).collect();
-            } else {
-                let mut slots: Vec<Slot> = leaf.iter().cloned().chain([slot]).collect();
-                slots.sort_by_key(|slot| slot.hash.reverse_bits());
-                *node = build(&slots, height);
-            }
-            None
+            let tag = tag_of(hash);
+            let found = leaf.find(tag, |there| there.pattern_bytes() == entry.pattern_bytes());
+            let (next, replaced) = match found {
+                Some((index, there)) => (leaf.replacing(index, tag, entry), Some(there.len())),
+                None => (leaf.with(tag, entry), None),
+            };
+            *node = grown(next, height, hasher);
+            replaced
         }
     }
 }
 
-/// Takes the pattern's entry out and returns it.
-fn remove(node: &mut Node, height: u32, hash: u64, pattern: &str) -> Option<Entry> {
+/// The leaf as a node: split, if it has grown too large.
+fn grown(leaf: Leaf, height: u32, hasher: &RandomState) -> Node {
+    if !is_too_large(leaf.len(), leaf.size(), height) {
+        return Node::Leaf(leaf);
+    }
+    let mut groups: [Vec<(u8, EntryRef<'_>)>; FAN_OUT] = Default::default();
+    for (tag, entry) in leaf.iter() {
+        groups[child_of(hash_of(hasher, entry), height)].push((tag, entry));
+    }
+    let children = groups.map(|group| grown(Leaf::new(group.into_iter()), height + 1, hasher));
+    Node::Branch(Arc::new(children))
+}
+
+/// Takes the pattern's entry out and returns how many instances it had.
+fn remove(node: &mut Node, height: u32, hash: u64, pattern: &str) -> Option<usize> {
     match node {
         Node::Branch(children) => {
             let children = Arc::make_mut(children);
             let removed = remove(&mut children[child_of(hash, height)], height + 1, hash, pattern)?;
-            if let Some(joined) = join(children) {
-                *node = joined;
+            if let Some(joined) = joined(children) {
+                *node = Node::Leaf(joined);
             }
             Some(removed)
         }
         Node::Leaf(leaf) => {
-            let at = leaf.iter().position(|s| s.hash == hash && s.entry.pattern() == pattern)?;
-            let removed = leaf[at].entry.clone();
-            *leaf = leaf[..at].iter().chain(&leaf[at + 1..]).cloned().collect();
+            let is_it = |entry: EntryRef<'_>| entry.pattern_bytes() == pattern.as_bytes();
+            let (index, entry) = leaf.find(tag_of(hash), is_it)?;
+            let removed = entry.len();
+            *leaf = leaf.without(index);
             Some(removed)
         }
     }
 }
 
 /// The leaf that can take the place of these children, if they hold little enough.
-fn join(children: &[Node; FAN_OUT]) -> Option<Node> {
-    let mut slots = Vec::new();
-    for child in children {
-        match child {
-            Node::Leaf(leaf) if slots.len() + leaf.len() <= JOIN_BELOW => slots.extend_from_slice(leaf),
-            _ => return None,
-        }
+fn joined(children: &[Node; FAN_OUT]) -> Option<Leaf> {
+    let mut leaves: [Option<&Leaf>; FAN_OUT] = [None; FAN_OUT];
+    let (mut entries, mut bytes) = (0, 0);
+    for (into, child) in leaves.iter_mut().zip(children) {
+        let Node::Leaf(leaf) = child else { return None };
+        entries += leaf.len();
+        bytes += leaf.size();
+        *into = Some(leaf);
     }
-    Some(Node::Leaf(slots.into()))
+    let is_little = entries <= JOIN_BELOW && (bytes <= LEAF_BYTES / 2 || entries <= 1);
+    is_little.then(|| Leaf::new(leaves.into_iter().flatten().flat_map(Leaf::iter)))
 }
 
 /// Iterates over the entries of a [`Snapshot`].
 pub struct Iter<'a> {
-    root: Option<&'a Node>,
-    branches: Vec<std::slice::Iter<'a, Node>>,
-    leaf: std::slice::Iter<'a, Slot>,
+    above: Vec<std::slice::Iter<'a, Node>>,
+    node: Option<&'a Node>,
+    /// The next entry of a leaf.
+    index: usize,
 }
 
 impl<'a> Iterator for Iter<'a> {
-    type Item = &'a Entry;
+    type Item = EntryRef<'a>;
 
-    fn next(&mut self) -> Option<&'a Entry> {
+    fn next(&mut self) -> Option<EntryRef<'a>> {
         loop {
-            if let Some(slot) = self.leaf.next() {
-                return Some(&slot.entry);
+            match self.node {
+                Some(Node::Leaf(leaf)) if self.index < leaf.len() => {
+                    self.index += 1;
+                    return Some(leaf.entry(self.index - 1));
+                }
+                Some(Node::Branch(children)) => {
+                    self.above.push(children.iter());
+                }
+                Some(Node::Leaf(_)) | None => {}
             }
-            let node = match self.root.take() {
-                Some(root) => root,
-                None => match self.branches.last_mut()?.next() {
-                    Some(node) => node,
-                    None => {
-                        self.branches.pop();
-                        continue;
-                    }
-                },
-            };
-            match node {
-                Node::Leaf(leaf) => self.leaf = leaf.iter(),
-                Node::Branch(children) => self.branches.push(children.iter()),
+            self.index = 0;
+            self.node = self.above.last_mut()?.next();
+            if self.node.is_none() {
+                self.above.pop();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::Member;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn entry(pattern: &str, instances: u8) -> Entry {
+        let members = (0..instances).map(|last| Member::at(([10, 0, 0, last], 80).into()));
+        Entry::new(&Pattern::parse(pattern).unwrap(), members).unwrap()
+    }
+
+    fn patterns(snapshot: &Snapshot) -> Vec<&str> {
+        let mut patterns: Vec<&str> = snapshot.iter().map(EntryRef::pattern).collect();
+        patterns.sort_unstable();
+        patterns
+    }
+
+    #[test]
+    fn a_node_takes_two_words() {
+        assert_eq!(size_of::<Node>(), 2 * size_of::<usize>());
+    }
+
+    #[test]
+    fn a_table_never_read_is_told_from_an_empty_one() {
+        assert!(!Snapshot::unread().is_loaded());
+        assert!(Snapshot::empty().is_loaded());
+        assert!(Snapshot::unread().with([]).is_empty());
+        assert!(Snapshot::unread().with([Delta::Put(entry("a.example", 1))]).is_loaded());
+    }
+
+    #[test]
+    fn hosts_wildcards_and_the_star_do_not_meet() {
+        let table: Snapshot =
+            ["example.com", "*.example.com", "*"].into_iter().map(|pattern| entry(pattern, 1)).collect();
+        for pattern in ["example.com", "*.example.com", "*"] {
+            assert_eq!(table.get(pattern).map(EntryRef::pattern), Some(pattern));
+        }
+        for pattern in ["", ".example.com", "*example.com", "*.com"] {
+            assert_eq!(table.get(pattern), None, "{pattern}");
+        }
+        assert_eq!(table.wildcards(), 1);
+        assert!(table.has_wildcards_of(2) && !table.has_wildcards_of(1));
+    }
+
+    #[test]
+    fn of_entries_with_one_pattern_the_last_stands() {
+        let table =
+            Snapshot::from_entries([entry("a.example", 1), entry("b.example", 1), entry("a.example", 3)]);
+        assert_eq!((table.len(), table.instances()), (2, 4));
+        assert_eq!(table.get("a.example").unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_large_table_finds_every_host_and_shrinks_back_to_nothing() {
+        let name = |number: usize| format!("host-{number}.example");
+        let built: Snapshot = (0..20_000).map(|number| entry(&name(number), 1)).collect();
+        let mut grown = Snapshot::empty();
+        for number in 0..20_000 {
+            grown.change(&Delta::Put(entry(&name(number), 1)));
+        }
+        for table in [&built, &grown] {
+            assert_eq!(table.len(), 20_000);
+            assert!((0..20_000).all(|number| table.get(&name(number)).is_some()));
+            assert_eq!(table.iter().count(), 20_000);
+        }
+        for number in 0..20_000 {
+            grown.change(&Delta::Remove(Pattern::parse(&name(number)).unwrap()));
+        }
+        assert_eq!((grown.len(), grown.instances(), grown.iter().count()), (0, 0, 0));
+        assert!(matches!(&grown.root, Node::Leaf(leaf) if leaf.len() == 0), "branches are left behind");
+    }
+
+    #[test]
+    fn keys_whose_hashes_are_equal_still_work() {
+        // At this height no bit of the hash is left to split by.
+        let height = u64::BITS / BITS;
+        let hasher = RandomState::default();
+        let mut root = Node::default();
+        let entries: Vec<Entry> = (0..80).map(|n| entry(&format!("h{n}.example"), 1)).collect();
+        for replaced in [None, Some(1)] {
+            for entry in &entries {
+                assert_eq!(put(&mut root, height, 5, entry.view(), &hasher), replaced);
+            }
+        }
+        for left in [Some(1), None] {
+            for entry in &entries {
+                assert_eq!(remove(&mut root, height, 5, entry.pattern()), left);
+            }
+        }
+        assert!(matches!(&root, Node::Leaf(leaf) if leaf.len() == 0));
+    }
+
+    #[test]
+    fn a_large_entry_does_not_make_changes_to_its_neighbours_expensive() {
+        let large = |number: u32| {
+            let members = (0..500u32).map(|last| Member::at(((0x0a00_0000 + last).to_be_bytes(), 80).into()));
+            Entry::new(&Pattern::parse(&format!("large-{number}.example")).unwrap(), members).unwrap()
+        };
+        let built: Snapshot = (0..40).map(large).collect();
+        let mut grown = Snapshot::empty();
+        (0..40).for_each(|number| grown.change(&Delta::Put(large(number))));
+        for table in [&built, &grown] {
+            assert!(leaves(&table.root).iter().all(|leaf| leaf.len() <= 2), "large entries share a leaf");
+            assert_eq!((table.len(), table.iter().count()), (40, 40));
+        }
+        (0..40).for_each(|n| {
+            grown.change(&Delta::Remove(Pattern::parse(&format!("large-{n}.example")).unwrap()))
+        });
+        assert_eq!(leaves(&grown.root).len(), 1);
+    }
+
+    fn leaves(node: &Node) -> Vec<&Leaf> {
+        match node {
+            Node::Leaf(leaf) => vec![leaf],
+            Node::Branch(children) => children.iter().flat_map(leaves).collect(),
+        }
+    }
+
+    #[test]
+    fn a_change_shares_nearly_all_of_the_table() {
+        let name = |number: usize| format!("host-{number}.example");
+        let table: Snapshot = (0..20_000).map(|number| entry(&name(number), 1)).collect();
+        let next = table.with([Delta::Put(entry("new.example", 1))]);
+        let copied = nodes(&next.root).difference(&nodes(&table.root)).count();
+        // The root, at most one branch a level, and one leaf.
+        assert!(copied <= 6, "{copied} nodes were copied");
+    }
+
+    /// Where every node below this one lives.
+    fn nodes(node: &Node) -> std::collections::HashSet<usize> {
+        match node {
+            Node::Leaf(leaf) => [leaf.address()].into(),
+            Node::Branch(children) => {
+                let below = children.iter().flat_map(nodes);
+                below.chain([Arc::as_ptr(children).addr()]).collect()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_snapshot_agrees_with_a_map_after_any_changes_and_leaves_the_one_before_alone(
+            changes in prop::collection::vec(("(\\*\\.)?[a-d]{1,3}(\\.[ab])?|\\*", 0..4u8), 0..200)
+        ) {
+            let mut model: BTreeMap<String, u8> = BTreeMap::new();
+            let mut table = Snapshot::empty();
+            for (pattern, instances) in changes {
+                let before = table.clone();
+                let listed: Vec<String> = patterns(&before).into_iter().map(str::to_owned).collect();
+                if instances == 0 {
+                    model.remove(&pattern);
+                    table = table.with([Delta::Remove(Pattern::parse(&pattern).unwrap())]);
+                } else {
+                    model.insert(pattern.clone(), instances);
+                    table = table.with([Delta::Put(entry(&pattern, instances))]);
+                }
+                prop_assert_eq!(patterns(&before), listed);
+            }
+            prop_assert_eq!(patterns(&table), model.keys().map(String::as_str).collect::<Vec<_>>());
+            for (pattern, &instances) in &model {
+                prop_assert_eq!(table.get(pattern).map(EntryRef::len), Some(usize::from(instances)));
+            }
+            prop_assert_eq!(table.len(), model.len());
+            prop_assert_eq!(table.instances(), model.values().map(|&n| usize::from(n)).sum::<usize>());
+            let depths = model.keys().filter_map(|pattern| wildcard_depth(pattern));
+            prop_assert_eq!(table.wildcards(), depths.clone().count());
+            for depth in 0..5 {
+                prop_assert_eq!(table.has_wildcards_of(depth), depths.clone().any(|there| there == depth));
             }
         }
     }

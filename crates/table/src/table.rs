@@ -233,3 +233,64 @@ impl TableReader {
         self.0.load()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Entry;
+    use crate::member::Member;
+    use crate::pattern::Pattern;
+
+    fn one_entry() -> Snapshot {
+        let member = Member::at(([10, 0, 0, 1], 80).into());
+        [Entry::new(&Pattern::any(), [member]).unwrap()].into_iter().collect()
+    }
+
+    #[test]
+    fn a_reader_sees_what_was_published() {
+        let table = Table::new(SourceKind::Embedded, "embedded:x");
+        let mut reader = table.reader();
+        assert!(!reader.load().is_loaded());
+        table.publish(one_entry().with_serial(3));
+        assert_eq!((reader.load().len(), reader.load().serial()), (1, 3));
+    }
+
+    #[test]
+    fn the_status_tells_never_read_from_empty_and_keeps_the_last_error() {
+        let table = Table::new(SourceKind::File, "file:x");
+        let status = table.status();
+        assert!(!status.loaded && status.age.is_none());
+        table.failed("gone");
+        assert_eq!(table.status().error.as_deref(), Some("gone"));
+        table.publish(Snapshot::empty());
+        let status = table.status();
+        assert!(status.loaded && status.age.is_some() && status.error.is_none());
+        table.failed("gone again");
+        table.synced();
+        assert_eq!(table.status().error, None);
+        assert_eq!(table.snapshot().len(), 0);
+    }
+
+    #[test]
+    fn malformed_entries_are_counted_beyond_those_that_are_named() {
+        let table = Table::new(SourceKind::Embedded, "embedded:x");
+        let skipped = Skipped { key: "k".to_owned(), problem: "p".to_owned() };
+        table.set_skipped(vec![skipped; MAX_SKIPPED + 1]);
+        assert_eq!((table.status().skipped, table.skipped().len()), (MAX_SKIPPED + 1, MAX_SKIPPED));
+    }
+
+    #[test]
+    fn a_replaced_snapshot_is_freed_by_the_source_once_no_reader_holds_it() {
+        let table = Table::new(SourceKind::Embedded, "embedded:x");
+        table.publish(one_entry());
+        let held = Arc::downgrade(&table.snapshot());
+        let mut reader = table.reader();
+        reader.load();
+        table.publish(Snapshot::empty());
+        assert!(held.upgrade().is_some() && table.has_retired());
+        reader.load();
+        assert!(held.upgrade().is_some(), "the reader freed it");
+        table.sweep();
+        assert!(held.upgrade().is_none() && !table.has_retired());
+    }
+}

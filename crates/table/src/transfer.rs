@@ -14,7 +14,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use serde::Serialize;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryRef};
 use crate::listing::sorted;
 use crate::member::{Member, RouteFields};
 use crate::pattern::Pattern;
@@ -82,7 +82,7 @@ pub fn export(snapshot: &Snapshot, mut output: impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// If the output can't be written.
-pub fn export_entry(entry: &Entry, mut output: impl Write) -> io::Result<()> {
+pub fn export_entry(entry: EntryRef<'_>, mut output: impl Write) -> io::Result<()> {
     for member in entry.members() {
         serde_json::to_writer(&mut output, &Line { host: entry.pattern(), member: &member })?;
         output.write_all(b"\n")?;
@@ -158,7 +158,7 @@ impl ImportReader {
             members.extend(before.members());
         }
         match Entry::new(&host, members) {
-            Ok(entry) => entries.change(Delta::Put(entry)),
+            Ok(entry) => entries.change(&Delta::Put(entry)),
             Err(error) => self.fault(error.to_string()),
         }
     }

@@ -1,0 +1,157 @@
+//! The leaves of a [snapshot](crate::snapshot): a few entries in one block of memory.
+//!
+//! Looking a host up costs cache misses, and little else. A leaf therefore holds its entries themselves,
+//! not pointers to them: after the line in which a leaf begins, the next one read is the entry's own. A
+//! leaf never changes; a new one is made of the old, some kilobytes at most unless a single entry is
+//! larger.
+//!
+//! ```text
+//! count    u32
+//! tags     one byte of each entry's hash, so that mostly only the right entry is looked at
+//! ends     u32 each: where the entry ends
+//! entries  packed, one behind the other
+//! ```
+
+use std::sync::Arc;
+
+use crate::entry::EntryRef;
+
+const COUNT: usize = 4;
+const END: usize = 4;
+
+/// A few entries; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Leaf(Arc<[u8]>);
+
+impl Leaf {
+    /// A leaf of these entries, each with its tag.
+    pub(crate) fn new<'a>(entries: impl Iterator<Item = (u8, EntryRef<'a>)> + Clone) -> Leaf {
+        let count = entries.clone().count();
+        let size: usize = entries.clone().map(|(_, entry)| entry.as_bytes().len()).sum();
+        let mut bytes = Vec::with_capacity(COUNT + count * (1 + END) + size);
+        bytes.extend_from_slice(&(count as u32).to_le_bytes());
+        bytes.extend(entries.clone().map(|(tag, _)| tag));
+        let mut end = COUNT + count * (1 + END);
+        for (_, entry) in entries.clone() {
+            end += entry.as_bytes().len();
+            // A leaf is split long before it has 4 GiB.
+            bytes.extend_from_slice(&(end as u32).to_le_bytes());
+        }
+        for (_, entry) in entries {
+            bytes.extend_from_slice(entry.as_bytes());
+        }
+        Leaf(bytes.into())
+    }
+
+    /// The number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.number_at(0)
+    }
+
+    /// The size of its entries in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    fn tags(&self) -> &[u8] {
+        &self.0[COUNT..][..self.len()]
+    }
+
+    /// Where entry `index - 1` ends, which is where entry `index` begins.
+    fn begin(&self, index: usize) -> usize {
+        let count = self.len();
+        let Some(before) = index.checked_sub(1) else { return COUNT + count * (1 + END) };
+        let at = COUNT + count + before * END;
+        self.number_at(at)
+    }
+
+    fn number_at(&self, at: usize) -> usize {
+        u32::from_le_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]]) as usize
+    }
+
+    /// The entry of this index, which must be below [`len`](Self::len).
+    pub(crate) fn entry(&self, index: usize) -> EntryRef<'_> {
+        EntryRef::of_checked(&self.0[self.begin(index)..self.begin(index + 1)])
+    }
+
+    /// Finds an entry with this tag that the function accepts.
+    pub(crate) fn find(
+        &self,
+        tag: u8,
+        accept: impl Fn(EntryRef<'_>) -> bool,
+    ) -> Option<(usize, EntryRef<'_>)> {
+        let tagged = self.tags().iter().enumerate().filter(|&(_, &there)| there == tag);
+        tagged.map(|(index, _)| (index, self.entry(index))).find(|&(_, entry)| accept(entry))
+    }
+
+    /// Every entry with its tag.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u8, EntryRef<'_>)> + Clone {
+        self.tags().iter().enumerate().map(|(index, &tag)| (tag, self.entry(index)))
+    }
+
+    /// The same leaf with one entry more.
+    pub(crate) fn with(&self, tag: u8, entry: EntryRef<'_>) -> Leaf {
+        Leaf::new(self.iter().chain([(tag, entry)]))
+    }
+
+    /// The same leaf with another entry in the place of this one.
+    pub(crate) fn replacing(&self, index: usize, tag: u8, entry: EntryRef<'_>) -> Leaf {
+        Leaf::new(
+            self.iter().enumerate().map(move |(at, there)| if at == index { (tag, entry) } else { there }),
+        )
+    }
+
+    /// The same leaf without this entry.
+    pub(crate) fn without(&self, index: usize) -> Leaf {
+        Leaf::new(self.iter().enumerate().filter(move |&(at, _)| at != index).map(|(_, there)| there))
+    }
+
+    /// Where in memory it is.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+}
+
+impl Default for Leaf {
+    fn default() -> Self {
+        Leaf::new([].into_iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Entry;
+    use crate::member::Member;
+    use crate::pattern::Pattern;
+
+    fn entry(host: &str) -> Entry {
+        Entry::new(&Pattern::parse(host).unwrap(), [Member::at(([10, 0, 0, 1], 80).into())]).unwrap()
+    }
+
+    fn hosts(leaf: &Leaf) -> Vec<&str> {
+        leaf.iter().map(|(_, entry)| entry.pattern()).collect()
+    }
+
+    #[test]
+    fn entries_are_added_replaced_and_taken_out() {
+        let [a, b, c] = ["a.example", "bb.example", "c.example"].map(entry);
+        let leaf = Leaf::default().with(1, a.view()).with(1, b.view());
+        assert_eq!(hosts(&leaf), ["a.example", "bb.example"]);
+        assert_eq!(hosts(&leaf.replacing(0, 2, c.view())), ["c.example", "bb.example"]);
+        assert_eq!(hosts(&leaf.without(1)), ["a.example"]);
+        assert_eq!(hosts(&leaf.without(0).without(0)), [""; 0]);
+        assert_eq!(leaf.len(), 2);
+    }
+
+    #[test]
+    fn an_entry_is_found_by_tag_and_content() {
+        let [a, b] = ["a.example", "bb.example"].map(entry);
+        let leaf = Leaf::default().with(1, a.view()).with(1, b.view());
+        let find = |tag, host: &str| leaf.find(tag, |entry| entry.pattern() == host).map(|(index, _)| index);
+        assert_eq!(find(1, "bb.example"), Some(1));
+        assert_eq!(find(2, "bb.example"), None);
+        assert_eq!(find(1, "c.example"), None);
+    }
+}
