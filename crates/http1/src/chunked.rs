@@ -165,7 +165,7 @@ impl ChunkedDecoder {
             return Err(ChunkError::Trailers);
         }
         let mut fields = Fields::new();
-        fields.load(&text, parsed);
+        fields.load(&text, parsed).map_err(|_| ChunkError::Trailers)?;
         fields.retain(|field| !Name::is_forbidden_in_trailers(field.name, field.spelled));
         Ok((!fields.is_empty()).then_some(fields))
     }

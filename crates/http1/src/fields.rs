@@ -189,12 +189,14 @@ impl Fields {
 
     /// Takes over a head whose lines have been checked: `head` is copied once, and each of `parsed`
     /// lies in it. A line that is not written `Name: value` is written so behind the others.
-    pub(crate) fn load(&mut self, head: &[u8], parsed: &[httparse::Header<'_>]) {
+    /// Fails on a name of more than 64 KiB.
+    pub(crate) fn load(&mut self, head: &[u8], parsed: &[httparse::Header<'_>]) -> Result<(), InvalidField> {
         self.clear();
         self.text.extend_from_slice(head);
         let base = head.as_ptr() as usize;
         for header in parsed {
             let (spelled, value) = (header.name.as_bytes(), trim(header.value));
+            let name_length = u16::try_from(spelled.len()).map_err(|_| InvalidField)?;
             let name = Name::of(spelled);
             let start = spelled.as_ptr() as usize - base;
             let value_start = if value.is_empty() { 0 } else { value.as_ptr() as usize - base };
@@ -217,11 +219,11 @@ impl Fields {
                 start: start as u32,
                 value: value_start as u32,
                 end: end as u32,
-                // Heads are limited to far less than 64 KiB a name by `HeadLimits`.
-                name_length: spelled.len().min(usize::from(u16::MAX)) as u16,
+                name_length,
                 name,
             });
         }
+        Ok(())
     }
 
     fn field(&self, line: &Line) -> Field<'_> {
@@ -291,7 +293,7 @@ mod tests {
         let mut headers = [httparse::EMPTY_HEADER; 16];
         let (_, parsed) = httparse::parse_headers(head.as_bytes(), &mut headers).unwrap().unwrap();
         let mut fields = Fields::new();
-        fields.load(head.as_bytes(), parsed);
+        fields.load(head.as_bytes(), parsed).unwrap();
         fields
     }
 

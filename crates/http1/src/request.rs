@@ -96,7 +96,7 @@ impl RequestHead {
             return Err(RequestError::Method);
         }
         let start = method.len() + 1;
-        self.fields.load(head, parsed.headers);
+        self.fields.load(head, parsed.headers).map_err(|_| RequestError::Field)?;
         self.read_target(target.as_bytes(), start as u32)
     }
 

@@ -53,7 +53,7 @@ impl ResponseHead {
             return Err(ResponseError::StatusLine);
         }
         let status = StatusCode::from_u16(code).map_err(|_| ResponseError::StatusLine)?;
-        fields.load(head, parsed.headers);
+        fields.load(head, parsed.headers).map_err(|_| ResponseError::Field)?;
         // Empty, too, when it held bytes that are not text.
         let reason = match parsed.reason {
             Some(reason) if !reason.is_empty() => {

@@ -112,7 +112,10 @@ impl Worker {
                         self.peers.sweep();
                     }
                 }
-                _ = phase.changed() => {}
+                changed = phase.changed() => if changed.is_err() {
+                    // The server was dropped.
+                    return;
+                },
             }
             match *phase.borrow_and_update() {
                 Phase::Serving => {}
