@@ -15,6 +15,7 @@ mod backends;
 mod guard;
 mod health;
 mod index;
+mod listing;
 mod pipe;
 mod problem;
 mod router;
@@ -24,6 +25,7 @@ mod state;
 mod transfer;
 
 pub use health::Readiness;
+pub use listing::{ListingFormat, write_listing};
 pub use problem::Problem;
 pub use router::{Membership, Router, SetKind, VersionSets};
 pub use routes::{ChangeRequest, Pruned, PrunedInstance};

@@ -1,6 +1,5 @@
 //! The route table over HTTP: what is in it, how it routes, what can't work in it, and changes.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use waypost_backend::Explanation as Way;
 use waypost_table::check::{self, Connect};
 use waypost_table::explain::{self as table_explain, Explanation};
-use waypost_table::listing::{ListedEntry, Listing, sorted};
+use waypost_table::listing::Listing;
 use waypost_table::{
     Applied, Change, Host, InstanceRef, Outcome, Pattern, Snapshot, TableStatus, Target, member,
 };
 
+use crate::listing::{ListingFormat, write_listing};
 use crate::pipe;
 use crate::problem::Problem;
 use crate::router::{Membership, Router};
@@ -44,6 +44,18 @@ pub struct Pruned {
     pub serial: u64,
     /// The instances that did not answer, and are gone.
     pub removed: Vec<PrunedInstance>,
+}
+
+impl Pruned {
+    /// What became of the removal of these instances, as [`check::prune`] plans it.
+    pub fn of(unreachable: Vec<(Pattern, check::Unreachable)>, applied: &Applied) -> Self {
+        let gone = unreachable.into_iter().zip(&applied.outcomes);
+        let removed =
+            gone.filter(|(_, outcome)| **outcome == Outcome::Removed).map(|((host, instance), _)| {
+                PrunedInstance { host, address: instance.address, error: instance.error }
+            });
+        Self { serial: applied.serial, removed: removed.collect() }
+    }
 }
 
 /// An instance that was removed.
@@ -73,8 +85,7 @@ pub(crate) struct ListQuery {
     host: Option<String>,
 }
 
-/// The listing as one JSON object or, where JSON lines are asked for, the serial and then an entry a line.
-/// Either is written as it goes out: a table may be too large to hold a second time.
+/// The listing as one JSON object or, where JSON lines are asked for, in those.
 pub(crate) async fn list(
     State(admin): State<Arc<Admin>>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -88,40 +99,18 @@ pub(crate) async fn list(
         return Ok(Json(Listing::of_host(&snapshot, pattern.as_str(), health)).into_response());
     }
     let accepts = headers.get(header::ACCEPT).and_then(|field| field.to_str().ok()).unwrap_or_default();
-    let lines = accepts.contains("application/x-ndjson");
-    let kind = if lines { "application/x-ndjson" } else { "application/json" };
+    let (kind, format) = match accepts.contains("application/x-ndjson") {
+        true => ("application/x-ndjson", ListingFormat::Lines),
+        false => ("application/json", ListingFormat::Object),
+    };
     let place = admin.transfers().acquire_owned().await;
     let body = pipe::body_of(move |out| {
-        let written = write_listing(out, &snapshot, &*router, lines);
+        let health = |instance: &InstanceRef<'_>| Some(router.health(instance));
+        let written = write_listing(out, &snapshot, format, health);
         drop(place);
         written
     });
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
-}
-
-fn write_listing(
-    out: &mut dyn Write,
-    snapshot: &Snapshot,
-    router: &dyn Router,
-    lines: bool,
-) -> io::Result<()> {
-    let health = |instance: &InstanceRef<'_>| Some(router.health(instance));
-    let serial = snapshot.serial();
-    if lines {
-        writeln!(out, "{{\"serial\":{serial}}}")?;
-    } else {
-        write!(out, "{{\"serial\":{serial},\"entries\":[")?;
-    }
-    for (index, entry) in sorted(snapshot).into_iter().enumerate() {
-        if !lines && index > 0 {
-            out.write_all(b",")?;
-        }
-        serde_json::to_writer(&mut *out, &ListedEntry::of(entry, health))?;
-        if lines {
-            out.write_all(b"\n")?;
-        }
-    }
-    if lines { Ok(()) } else { out.write_all(b"]}\n") }
 }
 
 pub(crate) async fn change(
@@ -266,11 +255,7 @@ pub(crate) async fn prune(State(admin): State<Arc<Admin>>, _body: Body) -> Resul
         drop(snapshot);
         let applied = admin.store().apply(check::prune(&unreachable))?;
         drop(place);
-        let removed = unreachable.into_iter().zip(applied.outcomes);
-        let removed = removed
-            .filter(|(_, outcome)| *outcome == Outcome::Removed)
-            .map(|((host, gone), _)| PrunedInstance { host, address: gone.address, error: gone.error });
-        Ok(Json(Pruned { serial: applied.serial, removed: removed.collect() }))
+        Ok(Json(Pruned::of(unreachable, &applied)))
     })
     .await
 }

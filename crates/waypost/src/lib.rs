@@ -4,4 +4,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
+
+mod api;
+mod banner;
+mod command;
+mod failure;
+mod log;
+mod node;
+mod output;
+mod panel;
+mod serve;
+mod tree;
+mod version_sets;
+
+pub use version_sets::{SetsError, VersionSets};

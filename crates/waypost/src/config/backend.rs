@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use toml::de::DeValue;
+use waypost_table::Balance;
 
 use super::section::{Key, Section, section};
-use super::sections::Balance;
 use super::setting::{Setting, expected, integer, quoted};
 use super::target::RedirectTarget;
 
@@ -76,9 +76,9 @@ section! {
         host_header: Option<HeaderValue> = None,
         /// How long connecting may take.
         connect_timeout: Duration = Duration::from_secs(5),
-        /// How long the server may take to begin its response; longer is answered 504.
+        /// How long the server may take to begin its response, and be silent within it; longer is answered 504.
         timeout: Duration = Duration::from_secs(45),
-        /// How many connections each worker holds to the server.
+        /// How many requests the server may have in hand.
         max_connections: u32 = 1024,
     }
 }

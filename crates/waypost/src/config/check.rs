@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use waypost_http1::HeadLimits;
+
 use super::backend::BackendSpec;
 use super::section::Source;
 use super::{Config, Limit, Place, Size};
 
 /// The shortest token that is taken: what can be guessed protects nothing.
-pub(super) const SHORTEST_TOKEN: usize = 16;
+const SHORTEST_TOKEN: usize = 16;
 
 /// Whether a value is nothing at all, where nothing would make the key useless.
 trait Nothing {
@@ -57,12 +59,12 @@ fn more_than_nothing(config: &Config, source: &mut Source<'_>) {
     let (table, limits) = (&config.table, &config.limits);
     let mut keys: Vec<(String, &dyn Nothing)> = vec![
         ("table.tries".into(), &table.tries),
-        ("table.max_fails".into(), &table.max_fails),
         ("limits.header_size".into(), &limits.header_size),
         ("limits.header_count".into(), &limits.header_count),
         ("limits.request_line".into(), &limits.request_line),
         ("limits.header_timeout".into(), &limits.header_timeout),
         ("limits.idle_timeout".into(), &limits.idle_timeout),
+        ("limits.tunnel_timeout".into(), &limits.tunnel_timeout),
         ("limits.connect_timeout".into(), &limits.connect_timeout),
         ("limits.response_timeout".into(), &limits.response_timeout),
         ("limits.connections_per_client".into(), &limits.connections_per_client),
@@ -78,6 +80,10 @@ fn more_than_nothing(config: &Config, source: &mut Source<'_>) {
             keys.push((key("timeout"), &client.timeout));
             keys.push((key("max_connections"), &client.max_connections));
         }
+    }
+    let most = HeadLimits::MOST_FIELDS;
+    if limits.header_count as usize > most {
+        problem(source, "limits.header_count", format_args!("must be at most {most}"));
     }
     for (key, value) in keys {
         if value.is_nothing() {

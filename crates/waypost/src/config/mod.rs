@@ -31,11 +31,12 @@ pub use backend::{
     AnswerStatus, Backend, BackendSpec, Client, CookieName, Headers, Redirect, RedirectStatus, Respond,
     Routes, Server,
 };
+pub(crate) use check::check_token;
 pub use overrides::{Override, Overrides};
 pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
 pub use section::{Fields, Flag, Key, Section};
-pub use sections::{Admin, Balance, Forwarded, General, Limits, Listen, LogLevel, Stats, Table};
+pub use sections::{Admin, Forwarded, General, Limits, Listen, LogLevel, Stats, Table};
 pub use setting::Setting;
 pub use target::RedirectTarget;
 pub use units::{Limit, Size};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use uuid::Uuid;
-use waypost_table::TableAddress;
+use waypost_table::{Balance, TableAddress};
 
 use super::address::StatsAddress;
 use super::section::section;
@@ -23,33 +23,36 @@ const fn seconds(count: u64) -> Duration {
 }
 
 words! {
-    /// How an instance is chosen among those that can be.
     Balance {
-        /// The one with fewer requests in flight, of two chosen at random.
         P2c = "p2c",
-        /// Any.
         Random = "random",
-        /// Each in turn.
         RoundRobin = "round_robin",
-        /// The one with the fewest requests in flight.
         LeastRequests = "least_requests",
-        /// By the client's address, so that a client stays with its instance.
         Hash = "hash",
     }
 }
 
+/// How much the log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// And what is not as it should be.
+    Warn,
+    /// And what happens now and then.
+    Info,
+    /// And what explains a decision.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
 words! {
-    /// How much the log says.
     LogLevel {
-        /// Only what failed.
         Error = "error",
-        /// And what is not as it should be.
         Warn = "warn",
-        /// And what happens now and then.
         Info = "info",
-        /// And what explains a decision.
         Debug = "debug",
-        /// Everything.
         Trace = "trace",
     }
 }
@@ -99,14 +102,12 @@ section! {
         /// Where the table is: `embedded:DIR`, or `file:ROUTES.toml` (kept by hand, followed as it changes).
         /// Not set: embedded in `data`.
         url: Option<TableAddress> = None => flag "table" "URL" "WAYPOST_TABLE",
-        /// How an instance is chosen among those that can be.
+        /// How an instance is chosen among those that can be: `p2c` takes the less busy of two drawn at random,
+        /// `hash` goes by the client's address.
         balance: Balance = Balance::P2c,
-        /// How many instances a request may be tried on when connections fail, the first included.
+        /// How many instances a request may be tried on when connections fail, the first included. One that
+        /// can't be connected to is passed over until it can.
         tries: u32 = 3,
-        /// How many times in a row a connection must fail for its instance to be passed over.
-        max_fails: u32 = 1,
-        /// For how long it is passed over.
-        fail_time: Duration = seconds(10),
     }
 }
 
@@ -133,9 +134,11 @@ section! {
         max_body: Limit<Size> = Limit::Off,
         /// How long a client may take to send the head of a request.
         header_timeout: Duration = seconds(10),
-        /// How long a connection may stand idle between requests, or a body or an upgraded connection
-        /// without a byte.
+        /// How long a connection may stand idle between requests, a body without a byte, and a client
+        /// without taking more of a response.
         idle_timeout: Duration = seconds(60),
+        /// How long an upgraded connection (a WebSocket, say) may be silent in both directions.
+        tunnel_timeout: Duration = seconds(3600),
         /// How long connecting to an instance may take.
         connect_timeout: Duration = seconds(5),
         /// How long an instance may take to begin its response; longer is answered 504.
@@ -143,7 +146,7 @@ section! {
         /// How many connections one client address may hold.
         connections_per_client: Limit<u32> = Limit::At(4096),
         /// How many connections the router holds in all.
-        max_connections: u32 = 65536,
+        max_connections: Limit<u32> = Limit::At(65536),
     }
 }
 

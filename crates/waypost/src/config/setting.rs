@@ -60,15 +60,16 @@ macro_rules! numbers {
     ($($type:ty)*) => {$(
         impl Setting for $type {
             fn kind() -> String {
-                format!("a number from 0 to {}", <$type>::MAX)
+                "a number".into()
             }
 
             fn parse(text: &str) -> Result<Self, String> {
-                text.trim().parse().map_err(|_| format!("expected {}, found {text:?}", Self::kind()))
+                let range = format!("a number from 0 to {}", Self::MAX);
+                text.trim().parse().map_err(|_| format!("expected {range}, found {text:?}"))
             }
 
             fn read(value: &DeValue<'_>) -> Result<Self, String> {
-                integer(value, &Self::kind())
+                integer(value, &format!("a number from 0 to {}", Self::MAX))
             }
 
             fn show(&self) -> Option<String> {
@@ -226,35 +227,12 @@ impl<T: Setting> Setting for Vec<T> {
     }
 }
 
-/// A type whose values are a few fixed words: `words! { Balance { P2c = "p2c", … } }`.
+/// Makes an enum a setting whose values are a few fixed words: `words! { Balance { P2c = "p2c", … } }`.
 macro_rules! words {
-    (
-        $(#[$meta:meta])*
-        $type:ident { $( $(#[$doc:meta])* $variant:ident = $word:literal, )* }
-    ) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $type { $( $(#[$doc])* $variant, )* }
-
-        impl $type {
-            /// Every word there is.
-            pub const WORDS: &'static [&'static str] = &[$($word),*];
-
-            /// The word for this one.
-            pub fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $word, )* }
-            }
-        }
-
-        impl std::fmt::Display for $type {
-            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                out.write_str(self.as_str())
-            }
-        }
-
+    ($type:ident { $($variant:ident = $word:literal,)* }) => {
         impl $crate::config::setting::Setting for $type {
             fn kind() -> String {
-                format!("one of {}", Self::WORDS.join(", "))
+                format!("one of {}", [$($word),*].join(", "))
             }
 
             fn parse(text: &str) -> Result<Self, String> {
@@ -262,14 +240,14 @@ macro_rules! words {
                     $( $word => Ok(Self::$variant), )*
                     other => Err(format!(
                         "{other:?} is not {}{}",
-                        Self::kind(),
-                        $crate::config::suggest::did_you_mean(other, Self::WORDS.iter().copied())
+                        <Self as $crate::config::setting::Setting>::kind(),
+                        $crate::config::suggest::did_you_mean(other, [$($word),*])
                     )),
                 }
             }
 
             fn show(&self) -> Option<String> {
-                $crate::config::setting::quoted(self)
+                $crate::config::setting::quoted(match self { $( Self::$variant => $word, )* })
             }
         }
     };

@@ -1,5 +1,7 @@
 //! What a whole configuration means, and what is said of one that is wrong.
 
+use waypost_table::Balance;
+
 use super::*;
 
 fn lines(text: &str) -> Vec<String> {
@@ -174,6 +176,7 @@ fn values_that_would_serve_nobody_are_errors() {
         "[listen]\nhttp = []",
         "[table]\ntries = 0",
         "[limits]\nheader_size = 0",
+        "[limits]\nheader_count = 257",
         "[limits]\nidle_timeout = '0s'",
         "[limits]\nmax_connections = 0",
         "[listen]\nhttp = ['127.0.0.1:1', '127.0.0.1:1']",

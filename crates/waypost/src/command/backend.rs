@@ -1,0 +1,111 @@
+//! `waypost backend`: the backend tree of a running router.
+
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+
+use super::router_args::RouterArgs;
+use crate::failure::Failure;
+use crate::output::{Colour, Output};
+
+/// Looks at the backend tree of a running router.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Backend {
+    /// Show every backend and its health
+    List(List),
+    /// Show the way a request would take through the tree, without sending it
+    Explain(Explain),
+}
+
+/// Shows every backend and its health.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    router: RouterArgs,
+
+    /// Show it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows the way a request would take through the tree.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The URL of the request; http:// may be left out
+    url: String,
+
+    #[command(flatten)]
+    router: RouterArgs,
+
+    /// Show it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A backend as the API reports it.
+#[derive(Debug, Deserialize)]
+struct Reported {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    up: bool,
+    detail: String,
+    #[serde(default)]
+    children: Vec<Reported>,
+}
+
+/// A step of a request's way as the API tells it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Step {
+    backend: String,
+    #[serde(rename = "type")]
+    kind: String,
+    says: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    next: Vec<Step>,
+}
+
+impl Backend {
+    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
+        match self {
+            Self::List(list) => list.run(output),
+            Self::Explain(explain) => explain.run(output),
+        }
+    }
+}
+
+impl List {
+    fn run(self, output: &mut Output) -> Result<(), Failure> {
+        let api = self.router.api()?;
+        if self.json {
+            let tree: serde_json::Value = api.get("/api/v1/backends", &[])?;
+            return output.json(&tree);
+        }
+        show(&api.get("/api/v1/backends", &[])?, 0, output)
+    }
+}
+
+impl Explain {
+    fn run(self, output: &mut Output) -> Result<(), Failure> {
+        let way: Step = self.router.api()?.get("/api/v1/backends/explain", &[("url", &self.url)])?;
+        if self.json { output.json(&way) } else { show_way(&way, 0, output) }
+    }
+}
+
+fn show(backend: &Reported, depth: usize, output: &mut Output) -> Result<(), Failure> {
+    let Reported { name, kind, up, detail, children } = backend;
+    let state = if *up { output.paint(Colour::Good, "up") } else { output.paint(Colour::Bad, "down") };
+    let name = output.paint(Colour::Strong, name);
+    let detail = if detail.is_empty() { String::new() } else { format!("  {detail}") };
+    output.line(format_args!("{:indent$}{name} ({kind})  {state}{detail}", "", indent = 2 * depth))?;
+    children.iter().try_for_each(|child| show(child, depth + 1, output))
+}
+
+/// Shows a way, each step below the one that leads to it.
+pub(super) fn show_way(step: &Step, depth: usize, output: &mut Output) -> Result<(), Failure> {
+    let Step { backend, kind, says, next, .. } = step;
+    let name = output.paint(Colour::Strong, backend);
+    output.line(format_args!("{:indent$}{name} ({kind}): {says}", "", indent = 2 * depth))?;
+    next.iter().try_for_each(|step| show_way(step, depth + 1, output))
+}

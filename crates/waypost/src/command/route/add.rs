@@ -1,0 +1,171 @@
+//! `waypost route add`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use uuid::Uuid;
+use waypost_admin::{ChangeRequest, Membership, SetKind};
+use waypost_table::member::{DEFAULT_WEIGHT, parse_address};
+use waypost_table::{Change, Member, Outcome, Pattern, Scheme, TableAddress};
+
+use super::parse_host;
+use super::source::{Routes, Source};
+use crate::config::{Setting, StatsAddress};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::version_sets::VersionSets;
+
+/// Adds instances to a host. Adding one that is there changes nothing, and says so; one that is there with
+/// other attributes gets these.
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// The host: example.com, *.example.com (any depth below it) or * (every host)
+    #[arg(value_parser = parse_host)]
+    host: Pattern,
+
+    /// Addresses of instances, as 10.0.0.1:8080 or [::1]:8080
+    #[arg(value_name = "ADDR", required_unless_present = "backend", value_parser = parse_address)]
+    addresses: Vec<SocketAddr>,
+
+    /// The key of the version type, by which requests are counted
+    #[arg(long, value_name = "K")]
+    version_type: Option<String>,
+
+    /// The key of the node that the instances run on
+    #[arg(long, value_name = "K")]
+    node: Option<String>,
+
+    /// The key of the instance
+    #[arg(long, value_name = "K")]
+    instance: Option<String>,
+
+    /// The id of the instance
+    #[arg(long, value_name = "UUID")]
+    instance_id: Option<Uuid>,
+
+    /// The share of requests among the host's instances; 0 sends none
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_WEIGHT)]
+    weight: u16,
+
+    /// Serve only paths that begin with these whole segments, as /api
+    #[arg(long, value_name = "P")]
+    path: Option<String>,
+
+    /// How the instances are spoken to
+    #[arg(long, default_value = "http", value_parser = scheme())]
+    scheme: Scheme,
+
+    /// A backend of the configuration that serves this host in place of addresses
+    #[arg(long, value_name = "NAME", conflicts_with = "addresses")]
+    backend: Option<String>,
+
+    /// Count the version type to this workspace
+    #[arg(long, value_name = "ID", requires = "version_type")]
+    workspace: Option<String>,
+
+    /// Count the version type to this application
+    #[arg(long, value_name = "ID", requires = "version_type")]
+    application: Option<String>,
+
+    /// Count the version type to this version
+    #[arg(long = "version", id = "version_id", value_name = "ID", requires = "version_type")]
+    version_id: Option<String>,
+
+    #[command(flatten)]
+    source: Source,
+
+    /// With --table: where workspaces, applications and versions are kept; the table's directory if not given
+    #[arg(long, value_name = "URL", value_parser = <StatsAddress as Setting>::parse, requires = "table")]
+    stats: Option<StatsAddress>,
+
+    /// Show the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn scheme() -> impl TypedValueParser<Value = Scheme> {
+    PossibleValuesParser::new(["http", "https"])
+        .map(|word| if word == "https" { Scheme::Https } else { Scheme::Http })
+}
+
+impl Add {
+    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
+        let members = self.members()?;
+        let memberships = self.memberships()?;
+        let sets = self.sets_directory();
+        let host = self.host;
+        let change = |member: &Member| Change::AddInstance { host: host.clone(), member: member.clone() };
+        let mut request = ChangeRequest { changes: members.iter().map(change).collect(), memberships };
+        let routes = self.source.open_to_write()?;
+        if let (Routes::Store(_), Some(directory)) = (&routes, sets) {
+            let memberships = std::mem::take(&mut request.memberships);
+            if !memberships.is_empty() {
+                VersionSets::open(&directory)?.add(&memberships)?;
+            }
+        }
+        let applied = routes.apply(request)?;
+        if self.json {
+            return output.json(&applied);
+        }
+        for (member, outcome) in members.iter().zip(&applied.outcomes) {
+            let Some(target) = member.target() else { continue };
+            output.line(match outcome {
+                Outcome::Added => format!("added {target} to {host}"),
+                Outcome::Updated => format!("updated {target} of {host}"),
+                _ => format!("{target} is in {host} already: nothing changed"),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn members(&self) -> Result<Vec<Member>, Failure> {
+        if self.addresses.len() > 1 && (self.instance.is_some() || self.instance_id.is_some()) {
+            let message = "--instance and --instance-id name one instance: add the addresses one by one";
+            return Err(Failure::Other(message.into()));
+        }
+        let member = |bare: Member| {
+            let member = Member {
+                version_type: self.version_type.clone(),
+                node: self.node.clone(),
+                instance: self.instance.clone(),
+                instance_id: self.instance_id,
+                weight: self.weight,
+                path: self.path.clone(),
+                scheme: self.scheme,
+                ..bare
+            };
+            member.checked().map_err(|error| Failure::Other(error.to_string()))
+        };
+        match &self.backend {
+            Some(name) => Ok(vec![member(Member::of_backend(name))?]),
+            None => self.addresses.iter().map(|address| member(Member::at(*address))).collect(),
+        }
+    }
+
+    fn memberships(&self) -> Result<Vec<Membership>, Failure> {
+        let Some(version_type) = &self.version_type else { return Ok(Vec::new()) };
+        let asked = [
+            (SetKind::Workspace, &self.workspace),
+            (SetKind::Application, &self.application),
+            (SetKind::Version, &self.version_id),
+        ];
+        let memberships = asked.into_iter().filter_map(|(set, id)| {
+            Some(Membership { set, id: id.clone()?, version_type: version_type.clone() })
+        });
+        memberships
+            .map(|membership| membership.check().map(|()| membership).map_err(Failure::Other))
+            .collect()
+    }
+
+    /// Where the sets are, when the store is worked on directly.
+    fn sets_directory(&self) -> Option<PathBuf> {
+        match (&self.stats, self.source.store_address()?) {
+            (Some(StatsAddress::Embedded(directory)), _) => Some(directory.clone()),
+            (None, TableAddress::Embedded(directory)) => Some(directory.clone()),
+            // Kept by hand: the change itself is refused.
+            (None, TableAddress::File(_)) => None,
+        }
+    }
+}

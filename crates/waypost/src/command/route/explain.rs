@@ -1,0 +1,60 @@
+//! `waypost route explain`.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use waypost_table::Health;
+use waypost_table::explain::{self, Explanation};
+
+use super::source::{Routes, Source};
+use crate::command::backend::{Step, show_way};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Shows how a URL would be routed: what is tried in which order, what matches, which instances could be
+/// chosen and why others could not, and the way through the backend tree. Nothing is sent.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The URL; http:// may be left out
+    url: String,
+
+    #[command(flatten)]
+    source: Source,
+
+    /// Show it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Explained {
+    table: Explanation,
+    /// Known to a running router only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backends: Option<Step>,
+}
+
+impl Explain {
+    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
+        let explained = match self.source.open()? {
+            Routes::Router(api) => api.get("/api/v1/explain", &[("url", &self.url)])?,
+            Routes::Store(store) => {
+                let snapshot = store.table().snapshot();
+                let table = explain::explain(&snapshot, &self.url, |_| Health::Unknown)?;
+                Explained { table, backends: None }
+            }
+        };
+        if self.json {
+            return output.json(&explained);
+        }
+        output.text(&explained.table)?;
+        match &explained.backends {
+            Some(way) => {
+                output.line("through the backends:")?;
+                show_way(way, 1, output)
+            }
+            None => {
+                output.line("the way through the backends is known to a running router: ask it with --admin")
+            }
+        }
+    }
+}

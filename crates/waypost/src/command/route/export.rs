@@ -1,0 +1,28 @@
+//! `waypost route export`.
+
+use clap::Args;
+use waypost_table::transfer;
+
+use super::source::{Routes, Source};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Writes every instance of the table as a line of JSON to standard output, for `route import` of this table
+/// or another.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Export {
+    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
+        match self.source.open()? {
+            Routes::Router(api) => api.copy("/api/v1/export", "application/x-ndjson", output),
+            Routes::Store(store) => {
+                let snapshot = store.table().snapshot();
+                output.with(|out| transfer::export(&snapshot, out))
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `waypost route list`, also `dump`.
+
+use std::io::BufRead;
+
+use clap::Args;
+use serde::Deserialize;
+use waypost_admin::{ListingFormat, write_listing};
+use waypost_table::listing::{ListedEntry, ListedInstance, Listing, sorted};
+use waypost_table::{Health, Pattern, Snapshot};
+
+use super::parse_host;
+use super::source::{Routes, Source};
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::output::{Colour, Output};
+
+/// Shows every entry, subdomains behind their domain, with its instances and their health.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only the entry of this host, as it was added
+    #[arg(value_parser = parse_host)]
+    host: Option<Pattern>,
+
+    #[command(flatten)]
+    source: Source,
+
+    /// Show it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The first line of a listing in JSON lines.
+#[derive(Deserialize)]
+struct Head {
+    serial: u64,
+}
+
+const PATH: &str = "/api/v1/routes";
+
+impl List {
+    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
+        match (self.source.open()?, self.host) {
+            (Routes::Router(api), Some(host)) => {
+                let listing: Listing = api.get(PATH, &[("host", host.as_str())])?;
+                if self.json { output.json(&listing) } else { show_all(&listing, output) }
+            }
+            (Routes::Router(api), None) if self.json => api.copy(PATH, "application/json", output),
+            (Routes::Router(api), None) => show_lines(&api, output),
+            (Routes::Store(store), Some(host)) => {
+                let listing = Listing::of_host(&store.table().snapshot(), host.as_str(), |_| None);
+                if self.json { output.json(&listing) } else { show_all(&listing, output) }
+            }
+            (Routes::Store(store), None) => show_store(&store.table().snapshot(), self.json, output),
+        }
+    }
+}
+
+fn show_store(snapshot: &Snapshot, json: bool, output: &mut Output) -> Result<(), Failure> {
+    if json {
+        return output.with(|out| write_listing(out, snapshot, ListingFormat::Object, |_| None));
+    }
+    show_serial(snapshot.serial(), output)?;
+    sorted(snapshot).into_iter().try_for_each(|entry| show(&ListedEntry::of(entry, |_| None), output))
+}
+
+fn show_all(listing: &Listing, output: &mut Output) -> Result<(), Failure> {
+    show_serial(listing.serial, output)?;
+    listing.entries.iter().try_for_each(|entry| show(entry, output))
+}
+
+/// Shows the router's listing entry by entry as it comes.
+fn show_lines(api: &Api, output: &mut Output) -> Result<(), Failure> {
+    let mut lines = api.read(PATH, "application/x-ndjson")?;
+    let mut line = String::new();
+    let mut next = |line: &mut String| -> Result<bool, Failure> {
+        line.clear();
+        Ok(lines.read_line(line).map_err(|error| api.cut_short(&error))? > 0)
+    };
+    let unreadable = |error: serde_json::Error| Failure::from(api.not_a_router(error.to_string()));
+    next(&mut line)?;
+    let head: Head = serde_json::from_str(&line).map_err(unreadable)?;
+    show_serial(head.serial, output)?;
+    while next(&mut line)? {
+        show(&serde_json::from_str(&line).map_err(unreadable)?, output)?;
+    }
+    Ok(())
+}
+
+fn show_serial(serial: u64, output: &mut Output) -> Result<(), Failure> {
+    output.line(output.paint(Colour::Faint, format_args!("serial {serial}")))
+}
+
+fn show(entry: &ListedEntry, output: &mut Output) -> Result<(), Failure> {
+    output.line(output.paint(Colour::Strong, &entry.host))?;
+    entry.instances.iter().try_for_each(|instance| {
+        let line = describe(instance, output);
+        output.line(format_args!("  {line}"))
+    })
+}
+
+fn describe(instance: &ListedInstance, output: &Output) -> String {
+    let member = &instance.member;
+    // A member has an address or a backend.
+    let mut line = member.target().map(|target| target.to_string()).unwrap_or_default();
+    let mut say = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            line.push_str(&format!("  {name} {value}"));
+        }
+    };
+    say("path", member.path.clone());
+    say("scheme", (member.scheme != waypost_table::Scheme::Http).then(|| member.scheme.to_string()));
+    say(
+        "weight",
+        (member.weight != waypost_table::member::DEFAULT_WEIGHT).then(|| member.weight.to_string()),
+    );
+    say("version-type", member.version_type.clone());
+    say("node", member.node.clone());
+    say("instance", member.instance.clone());
+    say("id", member.instance_id.map(|id| id.to_string()));
+    match &instance.health {
+        Some(Health::Up) => line.push_str(&format!("  {}", output.paint(Colour::Good, "up"))),
+        Some(Health::Down { reason }) => {
+            line.push_str(&format!("  {}", output.paint(Colour::Bad, format_args!("down: {reason}"))));
+        }
+        Some(Health::Unknown) => {
+            line.push_str(&format!("  {}", output.paint(Colour::Faint, "not tried yet")))
+        }
+        None => {}
+    }
+    line
+}

@@ -1,0 +1,156 @@
+//! The embedded store of the sets `workspace:<id>`, `application:<id>` and `version:<id>`: which version types
+//! make them up. Statistics are added up over them; `route add` fills them. They are kept in `stats.redb`,
+//! which one process owns, and what was added survives the process being killed.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, MultimapTableDefinition, ReadableDatabase};
+use waypost_admin::Membership;
+
+/// Set → version types.
+const SETS: MultimapTableDefinition<'_, &str, &str> = MultimapTableDefinition::new("version_sets");
+
+/// The file's name in the statistics' directory.
+const FILE_NAME: &str = "stats.redb";
+
+/// The database's cache: sets are small and rarely asked for.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// The sets in a directory of this machine.
+pub struct VersionSets {
+    database: Database,
+    path: PathBuf,
+}
+
+/// Why the sets can't be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SetsError {
+    /// Another process has them.
+    #[error(
+        "the statistics in {} are in use by another process: talk to that router with --admin, or stop it",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The directory can't be made or written.
+    #[error("{}: {source}: check that this user may write there", .path.display())]
+    Access {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("the statistics in {} can't be used: {detail}", .path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        detail: String,
+    },
+}
+
+impl VersionSets {
+    /// Opens the sets in this directory, which is made if it is missing.
+    ///
+    /// # Errors
+    /// If another process has them, or the directory or the file can't be used.
+    pub fn open(directory: &Path) -> Result<Self, SetsError> {
+        std::fs::create_dir_all(directory)
+            .map_err(|source| SetsError::Access { path: directory.to_owned(), source })?;
+        let path = directory.join(FILE_NAME);
+        match Database::builder().set_cache_size(CACHE_BYTES).create(&path) {
+            Ok(database) => Ok(Self { database, path }),
+            Err(DatabaseError::DatabaseAlreadyOpen) => Err(SetsError::InUse(directory.to_owned())),
+            Err(DatabaseError::Storage(redb::StorageError::Io(source))) => {
+                Err(SetsError::Access { path, source })
+            }
+            Err(error) => Err(SetsError::Database { path, detail: error.to_string() }),
+        }
+    }
+
+    /// Adds version types to sets, all or none, and says how many were not there yet.
+    ///
+    /// # Errors
+    /// If they could not be written; then nothing was.
+    pub fn add(&self, memberships: &[Membership]) -> Result<usize, SetsError> {
+        self.write(memberships).map_err(|error| self.failed(&error))
+    }
+
+    fn write(&self, memberships: &[Membership]) -> Result<usize, redb::Error> {
+        let transaction = self.database.begin_write()?;
+        let mut new = 0;
+        {
+            let mut sets = transaction.open_multimap_table(SETS)?;
+            for membership in memberships {
+                let there = sets.insert(membership.key().as_str(), membership.version_type.as_str())?;
+                new += usize::from(!there);
+            }
+        }
+        transaction.commit()?;
+        Ok(new)
+    }
+
+    /// The version types of a set, sorted; none for one that does not exist.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn of(&self, key: &str) -> Result<Vec<String>, SetsError> {
+        self.read(key).map_err(|error| self.failed(&error))
+    }
+
+    fn read(&self, key: &str) -> Result<Vec<String>, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let sets = match transaction.open_multimap_table(SETS) {
+            Ok(sets) => sets,
+            // Nothing was ever added.
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        sets.get(key)?.map(|value| Ok(value?.value().to_owned())).collect()
+    }
+
+    fn failed(&self, error: &redb::Error) -> SetsError {
+        SetsError::Database { path: self.path.clone(), detail: error.to_string() }
+    }
+}
+
+impl waypost_admin::VersionSets for VersionSets {
+    fn add(&self, memberships: &[Membership]) -> Result<usize, Box<dyn Error + Send + Sync>> {
+        Ok(Self::add(self, memberships)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waypost_admin::SetKind;
+
+    use super::*;
+
+    fn member(set: SetKind, id: &str, version_type: &str) -> Membership {
+        Membership { set, id: id.into(), version_type: version_type.into() }
+    }
+
+    #[test]
+    fn what_was_added_is_there_after_opening_again_and_not_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let sets = VersionSets::open(directory.path()).unwrap();
+        assert_eq!(sets.of("workspace:1").unwrap(), [""; 0]);
+        let both = [member(SetKind::Workspace, "1", "b"), member(SetKind::Workspace, "1", "a")];
+        assert_eq!(sets.add(&both).unwrap(), 2);
+        assert_eq!(sets.add(&both).unwrap(), 0);
+        assert_eq!(sets.add(&[member(SetKind::Version, "1", "a")]).unwrap(), 1);
+        drop(sets);
+        let sets = VersionSets::open(directory.path()).unwrap();
+        assert_eq!(sets.of("workspace:1").unwrap(), ["a", "b"]);
+        assert_eq!(sets.of("version:1").unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn a_second_owner_is_told_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let _sets = VersionSets::open(directory.path()).unwrap();
+        let error = VersionSets::open(directory.path()).err().unwrap();
+        assert!(matches!(error, SetsError::InUse(_)), "{error}");
+    }
+}
