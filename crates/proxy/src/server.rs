@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use waypost_backend::Backend;
@@ -202,18 +201,18 @@ impl Server {
         self.shared.places.open.load(Relaxed)
     }
 
+    /// Whether all workers have ended: some time after [`Server::drain`], when the last connection has.
+    pub fn has_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
     /// Takes no more connections, and lets those there are end with the exchange in hand.
     pub fn drain(&self) {
         self.phase.send_replace(Phase::Draining);
     }
 
-    /// Waits until all connections have ended after [`Server::drain`], at most `timeout`, then ends the
-    /// rest. Returns how many had to be cut off.
-    pub fn stop(mut self, timeout: Duration) -> u32 {
-        let end = Instant::now() + timeout;
-        while Instant::now() < end && self.threads.iter().any(|thread| !thread.is_finished()) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    /// Ends all workers now. Returns how many connections had to be cut off.
+    pub fn stop(mut self) -> u32 {
         let cut = self.connections();
         self.phase.send_replace(Phase::Stopped);
         for thread in self.threads.drain(..) {
