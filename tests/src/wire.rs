@@ -214,23 +214,34 @@ impl Wire {
         Ok(Fields::default())
     }
 
-    fn read_chunks(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Fields, WireError> {
-        loop {
-            let line = self.line()?;
-            let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
-            let size = std::str::from_utf8(size)
-                .ok()
-                .filter(|size| !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_hexdigit()))
-                .and_then(|size| u64::from_str_radix(size, 16).ok())
-                .ok_or_else(|| WireError::Malformed(format!("chunk size {:?}", lossy(&line))))?;
-            if size == 0 {
-                break;
-            }
-            self.pass(size, sink)?;
-            if self.read_exactly(2)? != b"\r\n" {
-                return Err(WireError::Malformed("a chunk longer than it said".into()));
-            }
+    /// Reads the next chunk; an empty one is the last, behind which the trailers are still to be read.
+    pub fn read_chunk(&mut self) -> Result<Vec<u8>, WireError> {
+        let mut chunk = Vec::new();
+        self.pass_chunk(&mut |piece| chunk.extend_from_slice(piece))?;
+        Ok(chunk)
+    }
+
+    /// Hands on a chunk; whether it was not the last.
+    fn pass_chunk(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<bool, WireError> {
+        let line = self.line()?;
+        let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
+        let size = std::str::from_utf8(size)
+            .ok()
+            .filter(|size| !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .and_then(|size| u64::from_str_radix(size, 16).ok())
+            .ok_or_else(|| WireError::Malformed(format!("chunk size {:?}", lossy(&line))))?;
+        if size == 0 {
+            return Ok(false);
         }
+        self.pass(size, sink)?;
+        if self.read_exactly(2)? != b"\r\n" {
+            return Err(WireError::Malformed("a chunk longer than it said".into()));
+        }
+        Ok(true)
+    }
+
+    fn read_chunks(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Fields, WireError> {
+        while self.pass_chunk(sink)? {}
         let mut trailers = Vec::new();
         loop {
             let line = self.line()?;

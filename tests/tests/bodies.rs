@@ -255,10 +255,9 @@ fn a_body_is_passed_on_before_it_is_complete() {
     assert_eq!((head.status, head.framing), (200, Framing::Chunked));
     for word in ["one", "two", "three"] {
         client.send(format!("{:x}\r\n{word}\r\n", word.len())).unwrap();
-        let expected = format!("{:x}\r\n{word}\r\n", word.len());
-        assert_eq!(String::from_utf8_lossy(&client.read_exactly(expected.len()).unwrap()), expected);
+        assert_eq!(String::from_utf8_lossy(&client.read_chunk().unwrap()), word);
     }
     client.send("0\r\n\r\n").unwrap();
-    assert_eq!(client.read_exactly(5).unwrap(), b"0\r\n\r\n");
+    assert!(client.read_chunk().unwrap().is_empty());
     drop(upstream);
 }

@@ -85,17 +85,6 @@ fn pipelined_requests_with_bodies_stay_apart() {
 }
 
 #[test]
-fn a_client_that_ends_its_sending_is_still_answered() {
-    let (router, _upstream) = site(target_echo());
-    let mut client = router.connect();
-    client.send("GET /a HTTP/1.1\r\nHost: c.test\r\n\r\nGET /b HTTP/1.1\r\nHost: c.test\r\n\r\n").unwrap();
-    client.finish();
-    assert_eq!(client.read_response("GET").unwrap().text(), "/a");
-    assert_eq!(client.read_response("GET").unwrap().text(), "/b");
-    assert!(client.is_closed_by_peer().unwrap());
-}
-
-#[test]
 fn upstream_connections_are_used_again_across_clients() {
     let (router, upstream) = site(target_echo());
     for number in 0..50 {

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use waypost_tests::{Blackhole, Port, Router, Upstream, answer, eventually};
 
-/// Instances that failed are tried again soon; connecting is given up soon.
-const QUICK: &str = "[table]\nfail_time = \"200ms\"\n[limits]\nconnect_timeout = \"300ms\"\n";
-/// Instances that failed are not tried again while a test runs.
-const PATIENT: &str = "[table]\nfail_time = \"1h\"\n[limits]\nconnect_timeout = \"300ms\"\n";
+/// Connecting is given up soon.
+const QUICK: &str = "[limits]\nconnect_timeout = \"300ms\"\n";
 
 #[test]
 fn an_instance_that_dies_under_load_costs_no_request() {
@@ -68,7 +66,7 @@ fn all_instances_down_is_a_503_until_one_is_back() {
 #[test]
 fn a_refused_connection_is_tried_elsewhere_whatever_the_method() {
     let (fine, refused) = (Upstream::echo(), Port::free());
-    let router = Router::with().config("[table]\nfail_time = \"1ms\"\n").start();
+    let router = Router::start();
     router.route_add("d.test", &[refused.address(), fine.address()], &[]);
     let mut client = router.connect();
     for number in 0..100 {
@@ -91,22 +89,25 @@ fn a_connection_that_is_never_made_is_tried_elsewhere() {
 }
 
 #[test]
-fn an_instance_that_failed_is_passed_over_for_a_while() {
-    let mut back = Upstream::named("back");
-    back.stop();
-    let fine = Upstream::named("fine");
-    let router = Router::with().config(PATIENT).start();
-    router.route_add("d.test", &[back.address(), fine.address()], &[]);
+fn an_instance_that_can_not_be_connected_to_is_passed_over() {
+    let (fine, refused) = (Upstream::named("fine"), Port::free());
+    let mut router = Router::start();
+    router.route_add("d.test", &[refused.address(), fine.address()], &[]);
     let mut client = router.connect();
-    // Enough for every worker and every choice to have met the dead one.
-    for _ in 0..50 {
+    for _ in 0..200 {
         assert_eq!(client.get("d.test", "/").text(), "fine");
     }
-    back.resume();
-    for _ in 0..50 {
-        assert_eq!(client.get("d.test", "/").text(), "fine");
-    }
-    assert_eq!(back.connections(), 0);
+    router.process().terminate();
+    assert_eq!(router.wait().code, Some(0));
+    let log = std::fs::read_to_string(router.data().join("access.json")).unwrap();
+    let tries: Vec<u64> = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["tries"].as_u64().unwrap())
+        .collect();
+    assert_eq!(tries.len(), 200);
+    // Whoever meets it first finds it out for all.
+    let twice = tries.iter().filter(|tries| **tries > 1).count();
+    assert!(twice <= 5, "{twice} requests were tried on an instance known to be down");
 }
 
 /// Takes a request, and closes its connection without a byte.
@@ -145,7 +146,7 @@ fn a_request_that_may_have_been_acted_upon_is_not_repeated() {
 #[test]
 fn only_so_many_instances_are_tried() {
     let bad: Vec<Upstream> = (0..6).map(|_| dies_on_request()).collect();
-    let router = Router::with().config("[table]\ntries = 3\nfail_time = \"1ms\"\n").start();
+    let router = Router::with().config("[table]\ntries = 3\n").start();
     let addresses: Vec<_> = bad.iter().map(Upstream::address).collect();
     router.route_add("d.test", &addresses, &[]);
     let status = router.connect().get("d.test", "/").status;
@@ -157,7 +158,7 @@ fn only_so_many_instances_are_tried() {
 #[test]
 fn an_answer_of_an_instance_is_no_failure_of_it() {
     let upstream = Upstream::answering(answer(500, "oops"));
-    let router = Router::with().config(PATIENT).start();
+    let router = Router::with().config(QUICK).start();
     router.route("d.test", &upstream);
     let mut client = router.connect();
     for _ in 0..10 {
@@ -169,7 +170,7 @@ fn an_answer_of_an_instance_is_no_failure_of_it() {
 #[test]
 fn one_hosts_trouble_is_no_other_hosts() {
     let (blackhole, fine) = (Blackhole::start(), Upstream::named("fine"));
-    let router = Router::with().config(PATIENT).flag("--workers", 1).start();
+    let router = Router::with().config(QUICK).flag("--workers", 1).start();
     router.route_add("bad.test", &[blackhole.address()], &[]);
     router.route("fine.test", &fine);
     let mut waiting = router.connect();

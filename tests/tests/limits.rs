@@ -267,6 +267,56 @@ fn a_large_response_streams_through_in_little_memory() {
 }
 
 #[test]
+fn a_client_that_stops_reading_is_given_up() {
+    let router = router("idle_timeout = \"300ms\"");
+    let sent = Arc::new(AtomicU64::new(0));
+    let given_up = Arc::new(AtomicU64::new(0));
+    let (counter, ended) = (sent.clone(), given_up.clone());
+    let upstream = Upstream::start(move |peer| {
+        peer.request()?;
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {GIB}\r\n\r\n"))?;
+        let block = [b'x'; 64 * 1024];
+        while peer.send(block).is_ok() {
+            counter.fetch_add(block.len() as u64, Ordering::SeqCst);
+        }
+        ended.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    });
+    router.route("l.test", &upstream);
+    let mut client = router.connect();
+    client.send("GET / HTTP/1.1\r\nHost: l.test\r\n\r\n").unwrap();
+    eventually("the upstream's connection is closed", || {
+        (given_up.load(Ordering::SeqCst) == 1).then_some(())
+    });
+    assert!(sent.load(Ordering::SeqCst) < IN_SOCKETS);
+    // What had been sent can be read, and is not the whole.
+    let head = client.read_response_head("GET").unwrap();
+    assert!(client.read_body(head.framing, &mut |_| {}).is_err());
+}
+
+#[test]
+fn clients_that_send_little_cost_little_memory() {
+    const CLIENTS: usize = 300;
+    let mut router = Router::start();
+    assert_eq!(router.connect().get("unknown.test", "/").status, 404);
+    let (memory, descriptors) = (router.process().resident_memory(), router.process().open_descriptors());
+    let head = format!("GET / HTTP/1.1\r\nHost: l.test\r\nX-Long: {}", "a".repeat(2000));
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| router.connect()).collect();
+    for client in &mut clients {
+        client.send(&head).unwrap();
+    }
+    eventually("all clients are accepted", || {
+        (router.process().open_descriptors() >= descriptors + CLIENTS).then_some(())
+    });
+    let grown = router.process().resident_memory().saturating_sub(memory);
+    assert!(grown < 100 * (CLIENTS * head.len()) as u64, "{CLIENTS} clients cost {grown} bytes");
+    clients.clear();
+    eventually("descriptors return to where they were", || {
+        (router.process().open_descriptors() <= descriptors + 8).then_some(())
+    });
+}
+
+#[test]
 fn a_slow_reader_of_a_short_answer_is_served() {
     let router = router("idle_timeout = \"10s\"");
     let upstream = Upstream::answering(answer(200, "x".repeat(300_000)));
