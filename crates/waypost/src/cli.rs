@@ -27,19 +27,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the router.
     Serve(serve::Serve),
-    /// Read and change the route table.
     #[command(subcommand)]
     Route(route::Route),
-    /// Look at the backend tree of a running router.
     #[command(subcommand)]
     Backend(backend::Backend),
-    /// Check a configuration: all errors at once, with their lines.
     Check(check::Check),
-    /// Write a completion script for a shell.
     Completions(completions::Completions),
-    /// Write the manual page.
     Man(man::Man),
 }
 

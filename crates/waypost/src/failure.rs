@@ -59,6 +59,14 @@ pub(crate) enum Failure {
         /// The system's reason.
         source: io::Error,
     },
+    /// The data directory could not be made.
+    #[error("the data directory {} can't be made: {source}: name another with --data", .path.display())]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The system refused something that is not a file.
     #[error("{what}: {source}")]
     System {

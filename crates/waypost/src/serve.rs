@@ -27,11 +27,15 @@ use crate::{log, node};
 /// How often a drain looks whether it is done.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
-/// Runs the router until SIGTERM or Ctrl-C; then requests in flight finish.
+/// Run the router.
+///
+/// It runs until SIGTERM or Ctrl-C; then requests in flight finish, within `drain_timeout` of the
+/// configuration. A flag stands over its variable in the environment, which stands over the file. Everything
+/// has a default.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The configuration file; without one everything has its default
-    #[arg(long, value_name = "FILE", env = "WAYPOST_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "WAYPOST_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 
     #[command(flatten)]
@@ -68,13 +72,16 @@ impl Serve {
             let signals = Signals::listen()
                 .map_err(|source| Failure::System { what: "signals can't be listened to", source })?;
             let running = Running::start(&config)?;
-            output.text(Banner {
+            let banner = output.text(Banner {
                 http: running.server.addresses(),
                 admin: running.admin.address(),
                 table: &running.store.table().status(),
                 access_log: running.access_log.path(),
-            })?;
-            output.flush()?;
+            });
+            if let Err(error) = banner.and_then(|()| output.flush()) {
+                // A router runs just as well when nobody reads what it prints.
+                tracing::debug!(%error, "the addresses could not be printed");
+            }
             running.live(signals, config.general.drain_timeout).await
         })
     }
@@ -142,7 +149,7 @@ impl Running {
         self.panel.set_draining();
         self.server.drain();
         let drained = async {
-            while self.server.connections() > 0 {
+            while !self.server.has_ended() {
                 tokio::time::sleep(DRAIN_TICK).await;
             }
         };
@@ -156,7 +163,7 @@ impl Running {
 
     fn end(self) -> Result<(), Failure> {
         // What could finish has; what is left is cut off.
-        let cut = self.server.stop(Duration::ZERO);
+        let cut = self.server.stop();
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut off");
         }
@@ -181,11 +188,7 @@ impl Signals {
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(path).map_err(|source| Failure::File {
-        path: path.to_owned(),
-        wanted: "made",
-        source,
-    })
+    std::fs::create_dir_all(path).map_err(|source| Failure::Data { path: path.to_owned(), source })
 }
 
 fn workers(config: &Config) -> usize {

@@ -7,16 +7,14 @@ use super::router_args::RouterArgs;
 use crate::failure::Failure;
 use crate::output::{Colour, Output};
 
-/// Looks at the backend tree of a running router.
+/// Look at the backend tree of a running router.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Backend {
-    /// Show every backend and its health
     List(List),
-    /// Show the way a request would take through the tree, without sending it
     Explain(Explain),
 }
 
-/// Shows every backend and its health.
+/// Show every backend and its health.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -27,7 +25,7 @@ pub(crate) struct List {
     json: bool,
 }
 
-/// Shows the way a request would take through the tree.
+/// Show the way a request would take through the tree, without sending it.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The URL of the request; http:// may be left out

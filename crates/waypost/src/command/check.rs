@@ -9,12 +9,18 @@ use crate::config::{Config, Place};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Checks a configuration without running it. Every error is shown as FILE:LINE: what, and the status is 1 if
-/// there is one.
+/// Check a configuration: all errors at once, with their lines.
+///
+/// Each is shown as FILE:LINE: what, and the status is 1 if there is one.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The configuration file
-    #[arg(value_name = "FILE", env = "WAYPOST_CONFIG", default_value = "waypost.toml")]
+    #[arg(
+        value_name = "FILE",
+        env = "WAYPOST_CONFIG",
+        hide_env_values = true,
+        default_value = "waypost.toml"
+    )]
     file: PathBuf,
 
     /// Show the result as JSON

@@ -7,7 +7,7 @@ use crate::cli::Cli;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Writes a completion script to standard output.
+/// Write a completion script for a shell to standard output.
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// The shell it is for

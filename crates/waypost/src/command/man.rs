@@ -8,7 +8,7 @@ use crate::cli::Cli;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Writes the manual page to standard output, or every page to a directory.
+/// Write the manual page to standard output, or every page to a directory.
 #[derive(Debug, Args)]
 pub(crate) struct Man {
     /// Write every page, a file a command, to this directory

@@ -15,23 +15,18 @@ use waypost_table::{Pattern, PatternError};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Reads and changes the route table.
+/// Read and change the route table.
+///
+/// Without --table the table is that of a running router, asked at its admin address.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Route {
-    /// Add instances to a host
     Add(Box<add::Add>),
-    /// Remove instances of a host, or the host
     Remove(remove::Remove),
-    /// Show every entry with its instances
     #[command(visible_alias = "dump")]
     List(list::List),
-    /// Show how a URL would be routed, without sending anything
     Explain(explain::Explain),
-    /// Find entries that can't work
     Check(check::Check),
-    /// Take in a table as JSON lines: all of it, or nothing
     Import(import::Import),
-    /// Write the table as JSON lines
     Export(export::Export),
 }
 

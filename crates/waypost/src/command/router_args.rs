@@ -11,7 +11,13 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 pub(crate) struct RouterArgs {
     /// The admin address of the router
-    #[arg(long, value_name = "ADDR", env = "WAYPOST_ADMIN", default_value = "127.0.0.1:8081")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "WAYPOST_ADMIN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:8081"
+    )]
     admin: AdminAddress,
 
     /// A file whose first line is the router's token

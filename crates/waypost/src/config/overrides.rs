@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::problem::Place;
 use super::reference::sections;
-use super::section::full_name;
+use super::section::{Key, full_name};
 
 /// A value that stands over the file's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,8 @@ impl clap::Args for Overrides {
                 .long(flag.name)
                 .value_name(flag.value)
                 .env(flag.variable)
-                .help(help(key.doc))
+                .hide_env_values(true)
+                .help(help(&key))
                 .value_parser(move |text: &str| check(text).map(|()| text.to_owned()))
                 .action(if flag.repeatable { ArgAction::Append } else { ArgAction::Set });
             command.arg(if flag.repeatable { arg.value_delimiter(',') } else { arg })
@@ -68,8 +69,15 @@ impl clap::FromArgMatches for Overrides {
     }
 }
 
-/// The lines of a key's documentation as a flag's help: without Markdown, without the last full stop.
-fn help(doc: &[&str]) -> String {
-    let text = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").replace('`', "");
-    text.strip_suffix('.').map_or(text.clone(), str::to_owned)
+/// A key's documentation as a flag's help: without Markdown, without the last full stop, with the default.
+fn help(key: &Key) -> String {
+    let text = key.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").replace('`', "");
+    let mut help = text.strip_suffix('.').unwrap_or(&text).to_owned();
+    if key.flag.is_some_and(|flag| flag.repeatable) {
+        help.push_str(" (can be repeated)");
+    }
+    if let Some(default) = &key.default {
+        help.push_str(&format!(" [default: {}]", default.replace(['"', '[', ']'], "")));
+    }
+    help
 }

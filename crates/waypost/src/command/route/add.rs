@@ -17,8 +17,9 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::version_sets::VersionSets;
 
-/// Adds instances to a host. Adding one that is there changes nothing, and says so; one that is there with
-/// other attributes gets these.
+/// Add instances to a host.
+///
+/// Adding one that is there changes nothing, and says so; one that is there with other attributes gets these.
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// The host: example.com, *.example.com (any depth below it) or * (every host)

@@ -9,8 +9,10 @@ use super::source::{Routes, Source};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Finds entries that can't work: malformed ones, ones that name an unknown backend, ones of which no instance
-/// accepts a connection. The status is 1 if there is one.
+/// Find entries that can't work.
+///
+/// Malformed ones, ones that name an unknown backend, ones of which no instance accepts a connection. The
+/// status is 1 if there is one.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// First remove instances that accept no connection when asked twice

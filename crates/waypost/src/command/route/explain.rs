@@ -10,8 +10,10 @@ use crate::command::backend::{Step, show_way};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Shows how a URL would be routed: what is tried in which order, what matches, which instances could be
-/// chosen and why others could not, and the way through the backend tree. Nothing is sent.
+/// Show how a URL would be routed, without sending anything.
+///
+/// What is tried in which order, what matches, which instances could be chosen and why others could not, and
+/// the way through the backend tree.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The URL; http:// may be left out

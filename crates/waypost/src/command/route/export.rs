@@ -7,8 +7,9 @@ use super::source::{Routes, Source};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Writes every instance of the table as a line of JSON to standard output, for `route import` of this table
-/// or another.
+/// Write the table as JSON lines to standard output.
+///
+/// Each instance is a line, for `route import` of this table or another.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     #[command(flatten)]

@@ -13,8 +13,9 @@ use crate::api::ApiError;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Takes in a table as JSON lines, as `route export` writes them: all of it or, if a line is wrong, nothing.
-/// Doing it again changes nothing.
+/// Take in a table as JSON lines: all of it or, if a line is wrong, nothing.
+///
+/// The lines are those that `route export` writes. Doing it again changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file; - is standard input

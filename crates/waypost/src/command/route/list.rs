@@ -14,7 +14,9 @@ use crate::api::Api;
 use crate::failure::Failure;
 use crate::output::{Colour, Output};
 
-/// Shows every entry, subdomains behind their domain, with its instances and their health.
+/// Show every entry with its instances and their health.
+///
+/// Subdomains stand behind their domain; the table's serial is at the top.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only the entry of this host, as it was added

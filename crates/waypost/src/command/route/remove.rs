@@ -12,8 +12,9 @@ use super::source::Source;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Removes instances of a host, or the host with all of them. Removing what is not there changes nothing, and
-/// says so.
+/// Remove instances of a host, or the host with all of them.
+///
+/// Removing what is not there changes nothing, and says so.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// The host, as it was added
