@@ -9,6 +9,9 @@ macro_rules! names {
         #[non_exhaustive]
         pub enum Name {
             $($(#[$doc])* #[doc = concat!("`", $text, "`")] $variant,)*
+            /// A name that begins with `X-Forwarded-` and is none of the above: some program somewhere
+            /// believes it.
+            XForwardedOther,
             /// A name such as `X_Forwarded_For`, which some servers read as `X-Forwarded-For`: it can
             /// only be there to be taken for the real one.
             Lookalike,
@@ -17,12 +20,12 @@ macro_rules! names {
         }
 
         impl Name {
-            /// The name as it is written when this program adds the field; empty for
-            /// [`Name::Lookalike`] and [`Name::Other`].
+            /// The name as it is written when this program adds the field; empty for those that stand
+            /// for many.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Name::$variant => $text,)*
-                    Name::Lookalike | Name::Other => "",
+                    Name::XForwardedOther | Name::Lookalike | Name::Other => "",
                 }
             }
 
@@ -42,6 +45,8 @@ names! {
     Host = "Host",
     KeepAlive = "Keep-Alive",
     Location = "Location",
+    ProxyAuthenticate = "Proxy-Authenticate",
+    ProxyAuthorization = "Proxy-Authorization",
     ProxyConnection = "Proxy-Connection",
     Referer = "Referer",
     RetryAfter = "Retry-After",
@@ -60,7 +65,7 @@ names! {
 }
 
 /// No known name is longer.
-const LONGEST: usize = 17;
+const LONGEST: usize = 19;
 
 /// For each length, the known names of that length: a name is compared with two or three others at most.
 const BY_LENGTH: [&[Name]; LONGEST + 1] = {
@@ -84,33 +89,48 @@ const BY_LENGTH: [&[Name]; LONGEST + 1] = {
         &[XForwardedFor],
         &[ProxyConnection, XForwardedHost, XForwardedPort],
         &[TransferEncoding, XForwardedProto],
+        &[ProxyAuthenticate],
+        &[ProxyAuthorization],
     ]
 };
+
+/// How the names begin by which proxies tell of their clients.
+const FAMILY: &[u8] = b"X-Forwarded-";
+
+/// Whether a name equals a known one, in any case, with underscores for hyphens.
+fn equals_underscored(known: &[u8], name: &[u8]) -> bool {
+    known.len() == name.len()
+        && known.iter().zip(name).all(|(a, b)| a.eq_ignore_ascii_case(if *b == b'_' { &b'-' } else { b }))
+}
 
 impl Name {
     /// Recognises a field name, in any case.
     pub fn of(name: &[u8]) -> Name {
-        if name.len() > LONGEST {
-            return Name::Other;
-        }
-        for &known in BY_LENGTH[name.len()] {
+        for &known in BY_LENGTH.get(name.len()).copied().unwrap_or_default() {
             if known.as_str().as_bytes().eq_ignore_ascii_case(name) {
                 return known;
             }
         }
-        if name.contains(&b'_') { Name::of_underscored(name) } else { Name::Other }
+        match name {
+            [b'x' | b'X', b'-' | b'_', b'f' | b'F', ..] if name.len() > FAMILY.len() => Name::of_family(name),
+            _ if name.contains(&b'_') => Name::of_underscored(name),
+            _ => Name::Other,
+        }
+    }
+
+    #[cold]
+    fn of_family(name: &[u8]) -> Name {
+        let (prefix, rest) = name.split_at(FAMILY.len());
+        match equals_underscored(FAMILY, prefix) {
+            true if prefix.contains(&b'_') || rest.contains(&b'_') => Name::Lookalike,
+            true => Name::XForwardedOther,
+            false => Name::Other,
+        }
     }
 
     #[cold]
     fn of_underscored(name: &[u8]) -> Name {
-        let matches = |known: &Name| {
-            let text = known.as_str().as_bytes();
-            text.len() == name.len()
-                && text
-                    .iter()
-                    .zip(name)
-                    .all(|(a, b)| a.eq_ignore_ascii_case(if *b == b'_' { &b'-' } else { b }))
-        };
+        let matches = |known: &Name| equals_underscored(known.as_str().as_bytes(), name);
         if Name::ALL.iter().any(matches) { Name::Lookalike } else { Name::Other }
     }
 
@@ -120,6 +140,8 @@ impl Name {
             self,
             Name::Connection
                 | Name::KeepAlive
+                | Name::ProxyAuthenticate
+                | Name::ProxyAuthorization
                 | Name::ProxyConnection
                 | Name::Te
                 | Name::TransferEncoding
@@ -130,7 +152,7 @@ impl Name {
     /// Whether the field may not come as a trailer: it frames the message, routes it, or says who
     /// sent it (RFC 9110 §6.5.1).
     pub fn is_forbidden_in_trailers(self, name: &[u8]) -> bool {
-        const NAMES: [&str; 13] = [
+        const NAMES: [&str; 11] = [
             "authorization",
             "cache-control",
             "content-encoding",
@@ -138,8 +160,6 @@ impl Name {
             "host",
             "max-forwards",
             "pragma",
-            "proxy-authenticate",
-            "proxy-authorization",
             "range",
             "set-cookie",
             "www-authenticate",
@@ -154,6 +174,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_of_the_forwarded_family_are_told() {
+        assert_eq!(Name::of(b"X-Forwarded-Server"), Name::XForwardedOther);
+        assert_eq!(Name::of(b"x-forwarded-prefix-and-more-than-any-known-name"), Name::XForwardedOther);
+        assert_eq!(Name::of(b"X_Forwarded_Server"), Name::Lookalike);
+        assert_eq!(Name::of(b"X-Forwarded_Server"), Name::Lookalike);
+        assert_eq!(Name::of(b"X-Forwarded-Client_Cert"), Name::Lookalike);
+        assert_eq!(Name::of(b"X-Forwarded-"), Name::Other);
+        assert_eq!(Name::of(b"X-Frame-Options"), Name::Other);
+    }
+
+    #[test]
     fn every_known_name_is_recognised_in_any_case() {
         for &name in Name::ALL {
             assert_eq!(Name::of(name.as_str().as_bytes()), name);
@@ -162,7 +193,6 @@ mod tests {
         }
         assert_eq!(Name::of(b"Accept"), Name::Other);
         assert_eq!(Name::of(b""), Name::Other);
-        assert_eq!(Name::of(b"X-Forwarded-Protocols"), Name::Other);
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Forwarding {
             | Name::XRequestId
             | Name::Expect
             | Name::Lookalike => false,
-            Name::XRealIp => trusted,
+            Name::XForwardedOther | Name::XRealIp => trusted,
             Name::Via => !via_is_replaced,
             _ => true,
         });

@@ -352,6 +352,9 @@ impl Connection {
                     StatusCode::SWITCHING_PROTOCOLS if !exchange.wants_upgrade => {
                         return Poll::Ready(Err(broken("it changed the protocol unasked")));
                     }
+                    StatusCode::SWITCHING_PROTOCOLS if !is_asked_for(&head, exchange) => {
+                        return Poll::Ready(Err(broken("it changed to a protocol that was not asked for")));
+                    }
                     StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(head)),
                     StatusCode::CONTINUE => self.release_body(),
                     status if status.is_informational() => pass_on(head, exchange),
@@ -389,6 +392,11 @@ impl Connection {
         let length = response_body_length(&head.fields, head.version, head.status, to_head)
             .map_err(|error| Failure::sent(FailureKind::Malformed { address: self.peer.address(), error }))?;
         self.keep = head.keeps_alive() && length != BodyLength::UntilClose;
+        if head.status == StatusCode::NO_CONTENT && head.fields.has(Name::ContentLength) {
+            // RFC 9110 §8.6: it may not be there; whoever sends it may send a body as well.
+            head.fields.remove(Name::ContentLength);
+            self.keep = false;
+        }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.into_tunnel(head));
         }
@@ -463,6 +471,16 @@ impl Connection {
         self.input.consume(count);
         count
     }
+}
+
+/// Whether a 101 changes to one of the protocols that the request names (RFC 9110 §7.8).
+fn is_asked_for(head: &ResponseHead, exchange: &Exchange) -> bool {
+    let asked = |protocol: &[u8]| {
+        let mut fields = exchange.request.fields.iter().filter(|field| field.name == Name::Upgrade);
+        fields.any(|field| field.elements().any(|element| element.eq_ignore_ascii_case(protocol)))
+    };
+    let mut changes = head.fields.iter().filter(|field| field.name == Name::Upgrade).peekable();
+    changes.peek().is_some() && changes.all(|field| field.elements().all(asked))
 }
 
 /// Hands an interim response to the client, if it takes any.
