@@ -346,6 +346,18 @@ impl<'a> EntryRef<'a> {
     }
 }
 
+impl<'a> From<&'a Entry> for EntryRef<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        entry.view()
+    }
+}
+
+impl<'a> From<&EntryRef<'a>> for EntryRef<'a> {
+    fn from(entry: &EntryRef<'a>) -> Self {
+        *entry
+    }
+}
+
 impl fmt::Debug for EntryRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Entry({}", self.pattern())?;

@@ -60,7 +60,11 @@ impl Listing {
 
 impl ListedEntry {
     /// Lists one entry; for tables too large to list at once.
-    pub fn of(entry: EntryRef<'_>, health: impl Fn(&InstanceRef<'_>) -> Option<Health>) -> ListedEntry {
+    pub fn of<'a>(
+        entry: impl Into<EntryRef<'a>>,
+        health: impl Fn(&InstanceRef<'_>) -> Option<Health>,
+    ) -> ListedEntry {
+        let entry = entry.into();
         let instances = entry
             .instances()
             .map(|instance| ListedInstance { member: instance.to_member(), health: health(&instance) })

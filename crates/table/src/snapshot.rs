@@ -297,14 +297,23 @@ fn hash_of(hasher: &RandomState, entry: EntryRef<'_>) -> u64 {
 }
 
 /// Builds a table of many entries at once: each leaf is written only one time.
+///
+/// Entries wait apart for each child of the root. Those of one child are freed when it is built, so that
+/// the next is built in their place and the whole never takes much more memory than the table itself.
 pub struct SnapshotBuilder {
     snapshot: Snapshot,
-    /// The entries' bytes, in pieces so that growing never copies what is there.
+    waiting: [Waiting; FAN_OUT],
+}
+
+/// Entries that wait to be built into one child of the root.
+#[derive(Default)]
+struct Waiting {
+    /// Their bytes, in pieces so that growing never copies what is there.
     pieces: Vec<Vec<u8>>,
     slots: Vec<Slot>,
 }
 
-/// An entry that waits for its leaf.
+/// An entry that waits.
 struct Slot {
     hash: u64,
     piece: u32,
@@ -312,49 +321,79 @@ struct Slot {
     len: u32,
 }
 
-const PIECE: usize = 1 << 20;
+const FIRST_PIECE: usize = 4 << 10;
+const LARGEST_PIECE: usize = 4 << 20;
+
+impl Waiting {
+    fn push(&mut self, hash: u64, entry: EntryRef<'_>) {
+        let bytes = entry.as_bytes();
+        let last = self.pieces.last().map_or(0, Vec::capacity);
+        if self.pieces.last().is_none_or(|piece| piece.capacity() - piece.len() < bytes.len()) {
+            let size = (2 * last).clamp(FIRST_PIECE, LARGEST_PIECE).max(bytes.len());
+            self.pieces.push(Vec::with_capacity(size));
+        }
+        let piece = self.pieces.len() - 1;
+        let into = &mut self.pieces[piece];
+        // An entry has less than 4 GiB, and there are fewer than four billion pieces.
+        let slot = Slot { hash, piece: piece as u32, from: into.len() as u32, len: bytes.len() as u32 };
+        into.extend_from_slice(bytes);
+        self.slots.push(slot);
+    }
+
+    fn entry(&self, slot: &Slot) -> EntryRef<'_> {
+        EntryRef::of_checked(&self.pieces[slot.piece as usize][slot.from as usize..][..slot.len as usize])
+    }
+
+    /// Puts the slots into the trie's order, and of two with one pattern keeps the last.
+    fn settle(&mut self) {
+        // The trie reads a hash from its low bits up, so reversed hashes sort as it does; what came later
+        // stands later.
+        self.slots.sort_unstable_by_key(|slot| (slot.hash.reverse_bits(), slot.piece, slot.from));
+        let is_replaced = |at: usize| {
+            let slot = &self.slots[at];
+            let mut same_hash = self.slots[at + 1..].iter().take_while(|later| later.hash == slot.hash);
+            same_hash.any(|later| self.entry(later).pattern_bytes() == self.entry(slot).pattern_bytes())
+        };
+        let replaced: Vec<bool> = (0..self.slots.len()).map(is_replaced).collect();
+        let mut replaced = replaced.into_iter();
+        self.slots.retain(|_| !replaced.next().unwrap_or_default());
+    }
+
+    fn tagged(&self) -> impl Iterator<Item = (u8, EntryRef<'_>)> + Clone {
+        self.slots.iter().map(|slot| (tag_of(slot.hash), self.entry(slot)))
+    }
+
+    /// The size of the entries in bytes.
+    fn size(&self) -> usize {
+        self.slots.iter().map(|slot| slot.len as usize).sum()
+    }
+}
 
 impl SnapshotBuilder {
     /// A builder of an empty table.
     pub fn new() -> SnapshotBuilder {
-        SnapshotBuilder { snapshot: Snapshot::empty(), pieces: Vec::new(), slots: Vec::new() }
+        SnapshotBuilder { snapshot: Snapshot::empty(), waiting: Default::default() }
     }
 
     /// Takes in an entry; of two with one pattern the last stands.
     pub fn push(&mut self, entry: EntryRef<'_>) {
-        let bytes = entry.as_bytes();
-        if self.pieces.last().is_none_or(|piece| piece.capacity() - piece.len() < bytes.len()) {
-            self.pieces.push(Vec::with_capacity(PIECE.max(bytes.len())));
-        }
-        let piece = self.pieces.len() - 1;
-        let into = &mut self.pieces[piece];
-        // An entry has less than 4 GiB, and there are fewer than four billion pieces of a megabyte.
-        let (from, len) = (into.len() as u32, bytes.len() as u32);
-        into.extend_from_slice(bytes);
-        self.slots.push(Slot { hash: hash_of(&self.snapshot.hasher, entry), piece: piece as u32, from, len });
+        let hash = hash_of(&self.snapshot.hasher, entry);
+        self.waiting[child_of(hash, 0)].push(hash, entry);
     }
 
     /// The table of all entries.
     pub fn finish(self) -> Snapshot {
-        let SnapshotBuilder { mut snapshot, pieces, mut slots } = self;
-        let entry_of = |slot: &Slot| {
-            EntryRef::of_checked(&pieces[slot.piece as usize][slot.from as usize..][..slot.len as usize])
-        };
-        // The trie reads a hash from its low bits up, so reversed hashes sort into the trie's order; what
-        // came later stands later.
-        slots.sort_unstable_by_key(|slot| (slot.hash.reverse_bits(), slot.piece, slot.from));
-        let is_replaced = |at: usize| {
-            let same_hash = slots[at + 1..].iter().take_while(|slot| slot.hash == slots[at].hash);
-            let pattern = entry_of(&slots[at]).pattern_bytes();
-            same_hash.into_iter().any(|slot| entry_of(slot).pattern_bytes() == pattern)
-        };
-        let replaced: Vec<bool> = (0..slots.len()).map(is_replaced).collect();
-        let mut replaced = replaced.into_iter();
-        slots.retain(|_| !replaced.next().unwrap_or_default());
-        for slot in &slots {
-            snapshot.count(entry_of(slot));
+        let SnapshotBuilder { mut snapshot, mut waiting } = self;
+        for child in &mut waiting {
+            child.settle();
+            child.tagged().for_each(|(_, entry)| snapshot.count(entry));
         }
-        snapshot.root = build(&slots, 0, &entry_of);
+        let size = waiting.iter().map(Waiting::size).sum();
+        snapshot.root = if is_too_large(snapshot.len, size, 0) {
+            Node::Branch(Arc::new(waiting.map(|child| build(&child, &child.slots, 1))))
+        } else {
+            Node::Leaf(Leaf::new(waiting.iter().flat_map(Waiting::tagged)))
+        };
         snapshot
     }
 }
@@ -366,14 +405,15 @@ impl Default for SnapshotBuilder {
 }
 
 /// The node of these slots, which are in the trie's order and agree in all bits below this height.
-fn build<'a>(slots: &[Slot], height: u32, entry_of: &impl Fn(&Slot) -> EntryRef<'a>) -> Node {
-    let bytes: usize = slots.iter().take(LEAF_MAX + 1).map(|slot| slot.len as usize).sum();
+fn build(waiting: &Waiting, slots: &[Slot], height: u32) -> Node {
+    let bytes = slots.iter().take(LEAF_MAX + 1).map(|slot| slot.len as usize).sum();
     if !is_too_large(slots.len(), bytes, height) {
-        return Node::Leaf(Leaf::new(slots.iter().map(|slot| (tag_of(slot.hash), entry_of(slot)))));
+        let tagged = slots.iter().map(|slot| (tag_of(slot.hash), waiting.entry(slot)));
+        return Node::Leaf(Leaf::new(tagged));
     }
     let mut children: [Node; FAN_OUT] = Default::default();
     for group in slots.chunk_by(|a, b| child_of(a.hash, height) == child_of(b.hash, height)) {
-        children[child_of(group[0].hash, height)] = build(group, height + 1, entry_of);
+        children[child_of(group[0].hash, height)] = build(waiting, group, height + 1);
     }
     Node::Branch(Arc::new(children))
 }
