@@ -11,6 +11,8 @@ const USUAL_ADMIN: &str = "127.0.0.1:8081";
 
 /// A router that runs, as a newcomer wants to see it.
 pub(crate) struct Banner<'a> {
+    /// The program as it was called, so that the commands shown work as they stand.
+    pub(crate) program: &'a str,
     pub(crate) http: &'a [SocketAddr],
     pub(crate) admin: SocketAddr,
     pub(crate) table: &'a TableStatus,
@@ -44,9 +46,9 @@ impl fmt::Display for Banner<'_> {
         }
         let Some(http) = self.http.first().copied().map(reachable) else { return Ok(()) };
         match self.table.source {
-            SourceKind::File => writeln!(out, "  waypost route list{admin}"),
+            SourceKind::File => writeln!(out, "  {} route list{admin}", self.program),
             SourceKind::Embedded => {
-                writeln!(out, "  waypost route add example.localhost 127.0.0.1:9000{admin}")?;
+                writeln!(out, "  {} route add example.localhost 127.0.0.1:9000{admin}", self.program)?;
                 writeln!(out, "  curl -H 'Host: example.localhost' http://{http}/")
             }
         }
@@ -73,7 +75,8 @@ mod tests {
         let table = Table::new(SourceKind::Embedded, "embedded:waypost-data").status();
         let http = [http.parse().unwrap()];
         let access_log = Path::new("waypost-data/access.json");
-        Banner { http: &http, admin: admin.parse().unwrap(), table: &table, access_log }.to_string()
+        Banner { program: "waypost", http: &http, admin: admin.parse().unwrap(), table: &table, access_log }
+            .to_string()
     }
 
     #[test]

@@ -72,7 +72,9 @@ impl Serve {
             let signals = Signals::listen()
                 .map_err(|source| Failure::System { what: "signals can't be listened to", source })?;
             let running = Running::start(&config)?;
+            let program = std::env::args().next().unwrap_or_else(|| "waypost".to_owned());
             let banner = output.text(Banner {
+                program: &program,
                 http: running.server.addresses(),
                 admin: running.admin.address(),
                 table: &running.store.table().status(),
