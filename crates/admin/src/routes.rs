@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use waypost_backend::Explanation as Way;
 use waypost_table::check::{self, Connect};
 use waypost_table::explain::{self as table_explain, Explanation};
@@ -23,6 +25,9 @@ use crate::pipe;
 use crate::problem::Problem;
 use crate::router::{Membership, Router};
 use crate::state::{Admin, blocking};
+
+/// How long the changes of one request may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What `POST /api/v1/routes` takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,9 +120,14 @@ pub(crate) async fn list(
 
 pub(crate) async fn change(
     State(admin): State<Arc<Admin>>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Json<Applied>, Problem> {
-    let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let body = match timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(body) => body.map_err(|error| Problem::new(error.status(), error.body_text()))?,
+        Err(_) => {
+            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the changes did not arrive in time"));
+        }
+    };
     let request: ChangeRequest = serde_json::from_slice(&body)
         .map_err(|error| Problem::invalid(format!("the changes can't be read: {error}")))?;
     for membership in &request.memberships {
