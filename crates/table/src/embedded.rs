@@ -348,3 +348,205 @@ fn read(database: &Database, path: &Path) -> Result<(Snapshot, Vec<Skipped>), Op
 fn malformed(key: &[u8], problem: String) -> Skipped {
     Skipped { key: key.escape_ascii().to_string(), problem }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Outcome;
+    use crate::member::{Member, Target};
+    use crate::pattern::Pattern;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn host(number: usize) -> Pattern {
+        Pattern::parse(&format!("host-{number}.example")).unwrap()
+    }
+
+    fn added(number: usize) -> Change {
+        Change::AddInstance { host: host(number), member: Member::at(([10, 0, 0, 1], 80).into()) }
+    }
+
+    fn table_of(numbers: std::ops::Range<usize>) -> Snapshot {
+        let changes = numbers.map(added).collect();
+        Snapshot::empty().with(plan(&Snapshot::empty(), changes).unwrap().deltas)
+    }
+
+    fn opened(directory: &Path) -> EmbeddedTable {
+        EmbeddedTable::open(directory).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn error(directory: &Path) -> StoreError {
+        EmbeddedTable::open(directory).err().expect("it opens")
+    }
+
+    #[test]
+    fn a_directory_without_a_table_becomes_an_empty_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = opened(&directory.path().join("new/data"));
+        let status = store.table().status();
+        assert_eq!((status.loaded, status.entries, status.serial), (true, 0, 0));
+    }
+
+    #[test]
+    fn changes_are_there_again_after_closing_and_opening() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = opened(directory.path());
+        let applied = store.apply(vec![added(1), added(2), added(1)]).unwrap();
+        assert_eq!(applied.serial, 1);
+        assert_eq!(applied.outcomes, [Outcome::Added, Outcome::Added, Outcome::AlreadyThere]);
+        let applied = store.apply(vec![added(1)]).unwrap();
+        assert_eq!(applied.serial, 1, "nothing changed");
+        let applied = store.apply(vec![Change::RemoveEntry { host: host(2) }]).unwrap();
+        assert_eq!((applied.serial, store.table().snapshot().serial()), (2, 2));
+        drop(store);
+
+        let table = opened(directory.path()).table().snapshot();
+        assert_eq!((table.len(), table.serial()), (1, 2));
+        assert!(table.get("host-1.example").is_some());
+    }
+
+    #[test]
+    fn a_list_with_an_invalid_change_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = opened(directory.path());
+        let mut invalid = Member::of_backend("x");
+        invalid.backend = None;
+        let changes = vec![added(1), Change::AddInstance { host: host(2), member: invalid }];
+        assert!(matches!(store.apply(changes), Err(StoreError::Invalid(_))));
+        assert!(store.table().snapshot().is_empty());
+    }
+
+    #[test]
+    fn an_import_is_one_change_and_can_be_repeated() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = opened(directory.path());
+        store.apply(vec![added(0), added(1)]).unwrap();
+        let import = table_of(1..5);
+        let imported = store.import(import.clone(), ImportMode::Merge).unwrap();
+        assert_eq!((imported.serial, imported.entries, imported.changed, imported.removed), (2, 4, 3, 0));
+        let again = store.import(import.clone(), ImportMode::Merge).unwrap();
+        assert_eq!((again.serial, again.changed), (2, 0));
+        let replaced = store.import(import, ImportMode::Replace).unwrap();
+        assert_eq!((replaced.serial, replaced.changed, replaced.removed), (3, 0, 1));
+        drop(store);
+        let table = opened(directory.path()).table().snapshot();
+        assert_eq!((table.len(), table.serial()), (4, 3));
+    }
+
+    #[test]
+    fn callers_at_the_same_time_all_get_their_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = opened(directory.path());
+        thread::scope(|scope| {
+            for caller in 0..8 {
+                let store = &store;
+                scope.spawn(move || {
+                    for number in 0..50 {
+                        let number = caller * 50 + number;
+                        assert_eq!(store.apply(vec![added(number)]).unwrap().outcomes, [Outcome::Added]);
+                        assert!(store.table().snapshot().get(host(number).as_str()).is_some());
+                    }
+                });
+            }
+        });
+        let target = Target::Address(([10, 0, 0, 1], 80).into());
+        let removed = store.apply(vec![Change::RemoveInstance { host: host(7), target }]).unwrap();
+        assert_eq!((removed.serial, removed.outcomes), (401, vec![Outcome::Removed]));
+        drop(store);
+        assert_eq!(opened(directory.path()).table().snapshot().len(), 399);
+    }
+
+    #[test]
+    fn a_second_owner_is_told_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = opened(directory.path());
+        let text = error(directory.path()).to_string();
+        let named = directory.path().display().to_string();
+        assert!(text.contains(&named) && text.contains("--admin") && !text.contains('\n'), "{text}");
+        drop(store);
+        opened(directory.path());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let text = error(&file.join("data")).to_string();
+        assert!(text.contains("file/data"), "{text}");
+
+        let locked = directory.path().join("locked");
+        fs::create_dir(&locked).unwrap();
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();
+        // Who may write everywhere (root) is not kept out by permissions.
+        if File::create(locked.join("probe")).is_err() {
+            assert!(matches!(error(&locked), StoreError::Access { .. }));
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_or_read_with_what_is_left_but_never_a_panic() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = opened(directory.path());
+        store.import(table_of(0..2000), ImportMode::Merge).unwrap();
+        drop(store);
+        let path = directory.path().join(FILE_NAME);
+        let whole = fs::read(&path).unwrap();
+
+        let is_reported = |content: &[u8]| {
+            fs::write(&path, content).unwrap();
+            match EmbeddedTable::open(directory.path()) {
+                Ok(_) => false,
+                Err(StoreError::Corrupt { .. } | StoreError::Format { .. }) => true,
+                Err(other) => panic!("{other}"),
+            }
+        };
+        assert!(is_reported(
+            b"this is no database, and long enough to be read as one".repeat(1000).as_slice()
+        ));
+        assert!(is_reported(&whole[..whole.len() / 2]));
+        assert!(is_reported(&whole[..100]));
+        for start in (0..whole.len() - 512).step_by(whole.len() / 40) {
+            let mut damaged = whole.clone();
+            damaged[start..start + 512].fill(0xa5);
+            is_reported(&damaged);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_malformed_is_left_out_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        opened(directory.path()).apply(vec![added(1), added(2)]).unwrap();
+        {
+            let database = Database::create(directory.path().join(FILE_NAME)).unwrap();
+            let transaction = database.begin_write().unwrap();
+            {
+                let mut rows = transaction.open_table(ENTRIES).unwrap();
+                let two = rows.get(&b"host-2.example"[..]).unwrap().unwrap().value().to_vec();
+                rows.insert(&b"host-1.example"[..], &b"nonsense"[..]).unwrap();
+                rows.insert(&b"host-3.example"[..], &two[..]).unwrap();
+            }
+            transaction.commit().unwrap();
+        }
+        let store = opened(directory.path());
+        let named: Vec<String> = store.table().skipped().into_iter().map(|skipped| skipped.key).collect();
+        assert_eq!(named, ["host-1.example", "host-3.example"]);
+        assert_eq!(store.table().status().entries, 1);
+        store.apply(vec![added(1)]).unwrap();
+        drop(store);
+        assert_eq!(opened(directory.path()).table().status().entries, 2);
+    }
+
+    #[test]
+    fn a_table_of_another_format_is_not_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(opened(directory.path()));
+        {
+            let database = Database::create(directory.path().join(FILE_NAME)).unwrap();
+            let transaction = database.begin_write().unwrap();
+            transaction.open_table(META).unwrap().insert("format", 9).unwrap();
+            transaction.commit().unwrap();
+        }
+        let text = error(directory.path()).to_string();
+        assert!(text.contains("format 9"), "{text}");
+    }
+}
