@@ -144,6 +144,10 @@ async fn serve(listener: tokio::net::TcpListener, admin: Admin, mut stopped: one
             },
             _ = &mut stopped => break,
         };
+        // Answers are small and written whole; without this the last part of one may wait for an acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "an admin connection keeps its delay");
+        }
         let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

@@ -4,3 +4,5 @@ mod command_line;
 mod program;
 mod route_on_a_router;
 mod route_on_a_store;
+mod router;
+mod signals;

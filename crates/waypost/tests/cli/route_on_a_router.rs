@@ -1,67 +1,11 @@
 //! `waypost route` and `waypost backend` against a running router.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::program::{Place, Run, listener};
+use crate::router::Router;
 use waypost::VersionSets;
-
-/// Patience with a router that starts or ends.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A router that is killed when the test ends, however it ends.
-struct Router {
-    child: Child,
-    admin: SocketAddr,
-}
-
-impl Router {
-    fn start(place: &Place, flags: &[&str]) -> Router {
-        // Each listener is dropped at the end of its line: the port is the router's then.
-        let http = listener().local_addr().unwrap();
-        let admin = listener().local_addr().unwrap();
-        let addresses = ["--listen".to_owned(), http.to_string(), "--admin".to_owned(), admin.to_string()];
-        let child = place
-            .command(&["serve", "--workers", "1"])
-            .args(addresses)
-            .args(flags)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let router = Router { child, admin };
-        let end = Instant::now() + PATIENCE;
-        while !router.is_alive() {
-            assert!(Instant::now() < end, "the router does not answer");
-            thread::sleep(Duration::from_millis(20));
-        }
-        router
-    }
-
-    fn is_alive(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(self.admin) else { return false };
-        let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        let mut answer = String::new();
-        stream.write_all(request.as_bytes()).is_ok()
-            && stream.read_to_string(&mut answer).is_ok()
-            && answer.starts_with("HTTP/1.1 200")
-    }
-
-    /// The arguments, and where the router is.
-    fn at<'a>(&self, arguments: &[&'a str], admin: &'a str) -> Vec<&'a str> {
-        [arguments, &["--admin", admin]].concat()
-    }
-}
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn routes_are_changed_and_shown_through_the_router() {
