@@ -167,11 +167,17 @@ impl Writer {
             batch.take_in(job);
         }
         if !batch.dirty.is_empty() {
-            if let Err(error) = self.write(&batch) {
-                tracing::error!(%error, path = %self.path.display(), "the embedded table could not be written");
+            // A damaged database may end in a panic here too; routing must go on, and the callers be told.
+            let written = catch_unwind(AssertUnwindSafe(|| self.write(&batch)));
+            let failure = match written {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("the database is damaged".to_owned()),
+            };
+            if let Some(detail) = failure {
+                tracing::error!(%detail, path = %self.path.display(), "the embedded table could not be written");
                 for answer in batch.answers {
-                    let detail = error.to_string();
-                    answer.fail(StoreError::Write { path: self.path.clone(), detail });
+                    answer.fail(StoreError::Write { path: self.path.clone(), detail: detail.clone() });
                 }
                 return;
             }

@@ -1,77 +1,70 @@
 //! The leaves of a [snapshot](crate::snapshot): a few entries in one block of memory.
 //!
-//! Looking a host up costs cache misses, and little else. A leaf therefore holds its entries themselves,
-//! not pointers to them: after the line in which a leaf begins, the next one read is the entry's own. A
-//! leaf never changes; a new one is made of the old, some kilobytes at most unless a single entry is
-//! larger.
+//! Looking a host up costs cache misses, and little else. So a leaf keeps apart what is read to find an
+//! entry, a few bytes each that a processor's cache has room for even in a large table, and the entries
+//! themselves, packed one behind the other. The one miss that remains is the entry's own. A leaf never
+//! changes; a new one is made of the old, some kilobytes at most unless a single entry is larger.
 //!
 //! ```text
-//! count    u32
-//! tags     one byte of each entry's hash, so that mostly only the right entry is looked at
-//! ends     u32 each: where the entry ends
-//! entries  packed, one behind the other
+//! index:   tags  one byte of each entry's hash, so that mostly only the right entry is looked at
+//!          ends  u32 each: where the entry ends in the other block
+//! entries: packed
 //! ```
 
 use std::sync::Arc;
 
 use crate::entry::EntryRef;
 
-const COUNT: usize = 4;
+const TAG: usize = 1;
 const END: usize = 4;
 
 /// A few entries; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Leaf(Arc<[u8]>);
+pub(crate) struct Leaf {
+    index: Arc<[u8]>,
+    entries: Arc<[u8]>,
+}
 
 impl Leaf {
     /// A leaf of these entries, each with its tag.
     pub(crate) fn new<'a>(entries: impl Iterator<Item = (u8, EntryRef<'a>)> + Clone) -> Leaf {
         let count = entries.clone().count();
-        let size: usize = entries.clone().map(|(_, entry)| entry.as_bytes().len()).sum();
-        let mut bytes = Vec::with_capacity(COUNT + count * (1 + END) + size);
-        bytes.extend_from_slice(&(count as u32).to_le_bytes());
-        bytes.extend(entries.clone().map(|(tag, _)| tag));
-        let mut end = COUNT + count * (1 + END);
-        for (_, entry) in entries.clone() {
-            end += entry.as_bytes().len();
-            // A leaf is split long before it has 4 GiB.
-            bytes.extend_from_slice(&(end as u32).to_le_bytes());
-        }
+        let size = entries.clone().map(|(_, entry)| entry.as_bytes().len()).sum();
+        let mut index = Vec::with_capacity(count * (TAG + END));
+        index.extend(entries.clone().map(|(tag, _)| tag));
+        let mut packed = Vec::with_capacity(size);
         for (_, entry) in entries {
-            bytes.extend_from_slice(entry.as_bytes());
+            packed.extend_from_slice(entry.as_bytes());
+            // A leaf is split long before it has 4 GiB.
+            index.extend_from_slice(&(packed.len() as u32).to_le_bytes());
         }
-        Leaf(bytes.into())
+        Leaf { index: index.into(), entries: packed.into() }
     }
 
     /// The number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.number_at(0)
+        self.index.len() / (TAG + END)
     }
 
     /// The size of its entries in bytes.
     pub(crate) fn size(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     fn tags(&self) -> &[u8] {
-        &self.0[COUNT..][..self.len()]
+        &self.index[..self.len()]
     }
 
     /// Where entry `index - 1` ends, which is where entry `index` begins.
     fn begin(&self, index: usize) -> usize {
-        let count = self.len();
-        let Some(before) = index.checked_sub(1) else { return COUNT + count * (1 + END) };
-        let at = COUNT + count + before * END;
-        self.number_at(at)
-    }
-
-    fn number_at(&self, at: usize) -> usize {
-        u32::from_le_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]]) as usize
+        let Some(before) = index.checked_sub(1) else { return 0 };
+        let end = &self.index[self.len() + before * END..];
+        u32::from_le_bytes([end[0], end[1], end[2], end[3]]) as usize
     }
 
     /// The entry of this index, which must be below [`len`](Self::len).
     pub(crate) fn entry(&self, index: usize) -> EntryRef<'_> {
-        EntryRef::of_checked(&self.0[self.begin(index)..self.begin(index + 1)])
+        EntryRef::of_checked(&self.entries[self.begin(index)..self.begin(index + 1)])
     }
 
     /// Finds an entry with this tag that the function accepts.
@@ -109,7 +102,7 @@ impl Leaf {
     /// Where in memory it is.
     #[cfg(test)]
     pub(crate) fn address(&self) -> usize {
-        self.0.as_ptr().addr()
+        self.entries.as_ptr().addr()
     }
 }
 

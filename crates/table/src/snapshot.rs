@@ -537,8 +537,8 @@ mod tests {
     }
 
     #[test]
-    fn a_node_takes_two_words() {
-        assert_eq!(size_of::<Node>(), 2 * size_of::<usize>());
+    fn a_node_takes_no_more_room_than_a_leaf() {
+        assert_eq!(size_of::<Node>(), 4 * size_of::<usize>());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! is acknowledged, kills that process in the middle, and looks for everything that was printed.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,6 +20,11 @@ fn added(host: &str) -> Change {
     Change::AddInstance { host: Pattern::parse(host).unwrap(), member }
 }
 
+#[allow(clippy::print_stdout, reason = "the other process reads it")]
+fn acknowledge(host: &str) {
+    println!("acknowledged {host}");
+}
+
 /// Changes the table from several threads until it is killed.
 fn change_until_killed(directory: &Path) {
     let store = EmbeddedTable::open(directory).unwrap();
@@ -30,7 +35,7 @@ fn change_until_killed(directory: &Path) {
                 for number in 0.. {
                     let host = format!("{caller}-{number}.example");
                     store.apply(vec![added(&host)]).unwrap();
-                    writeln!(std::io::stdout(), "acknowledged {host}").unwrap();
+                    acknowledge(&host);
                 }
             });
         }
@@ -40,7 +45,7 @@ fn change_until_killed(directory: &Path) {
                 let lines = format!("{}\n{}\n", line('a'), line('b'));
                 let import: Snapshot = waypost_table::transfer::import(lines.as_bytes()).unwrap();
                 store.import(import, ImportMode::Merge).unwrap();
-                writeln!(std::io::stdout(), "acknowledged a.{number}.import").unwrap();
+                acknowledge(&format!("a.{number}.import"));
             }
         });
     });
