@@ -1,7 +1,7 @@
 //! The configuration of `waypost serve`: what can be said, what it means when nothing is said, and what is
 //! wrong with what was said.
 //!
-//! [`sections`] and [`backend`] define every key once. From there come the typed [`Config`] that the program
+//! `sections` and `backend` define every key once. From there come the typed [`Config`] that the program
 //! is built from, the flags and variables that override it ([`Overrides`]), and the page of the reference
 //! ([`reference()`]). A file is read to its end: all that is wrong is reported at once, with lines
 //! ([`Problems`]), and a `Config` exists only when nothing is.
