@@ -9,27 +9,25 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use waypost_backend::{
-    Body, BodyError, Deadline, Downstream, Exchange, Failure, FailureKind, Fill, Interim, Response, Scheme,
-    recycle, spare,
+    Body, BodyError, Downstream, Exchange, Failure, FailureKind, Fill, Interim, Response, Scheme, recycle,
+    spare,
 };
-use waypost_http1::chunked::{LARGEST_CHUNK, begin_chunk, end_body, end_chunk};
 use waypost_http1::{HeadScanner, Host, Name, RequestError, Scan, Version, request_body_length};
 
 use crate::answer;
 use crate::downlink::Downlink;
 use crate::finish::{Seen, Story};
+use crate::outgoing::{Framing, Outgoing, Sent};
 use crate::tunnel;
 use crate::worker::Worker;
 
-/// So much of a response is gathered before it is written.
-const WRITE: usize = 64 * 1024;
 /// While draining, an idle client may still send one request within this.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// How much of a request that was refused is read after the answer, so that the client sees the answer
@@ -45,12 +43,7 @@ pub(crate) struct Connection {
     link: Rc<Downlink>,
     exchange: Exchange,
     interim: Interim,
-    /// To be written, from `written` on.
-    out: Vec<u8>,
-    written: usize,
-    write_deadline: Deadline,
-    /// Bytes of this exchange that have gone to the client.
-    sent: u64,
+    outgoing: Outgoing,
 }
 
 /// What becomes of a connection after an exchange.
@@ -80,22 +73,6 @@ enum Outcome {
     ClientGone,
 }
 
-/// How writing a response ended.
-enum Sent {
-    Whole,
-    ClientGone,
-    ClientSlow,
-    Broken(BodyError),
-    Panicked,
-}
-
-/// How a response's body is told from what follows it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    Plain,
-    Chunked,
-}
-
 impl Connection {
     /// Serves a client until its connection ends.
     pub(crate) async fn serve(
@@ -107,16 +84,13 @@ impl Connection {
         let limits = worker.limits();
         let link =
             Rc::new(Downlink::new(transport, worker.timers.deadline(), limits.idle_timeout, limits.max_body));
-        let write_deadline = worker.timers.deadline();
+        let outgoing = Outgoing::new(worker.timers.deadline());
         let mut connection = Connection {
             worker,
             link,
             exchange: Exchange::new(Downstream { client, local, scheme: Scheme::Http }),
             interim: Interim::default(),
-            out: Vec::new(),
-            written: 0,
-            write_deadline,
-            sent: 0,
+            outgoing,
         };
         let mut next = Next::Keep;
         let mut patience = connection.worker.limits().header_timeout;
@@ -133,7 +107,7 @@ impl Connection {
             return true;
         }
         self.link.input.borrow_mut().rest();
-        recycle(std::mem::take(&mut self.out));
+        self.outgoing.rest();
         self.link.deadline.set(patience);
         let mut last_call = false;
         let link = &self.link;
@@ -158,7 +132,7 @@ impl Connection {
     /// Reads a request and answers it.
     async fn serve_one(&mut self) -> Next {
         let mut story = Story::begin();
-        self.sent = 0;
+        self.outgoing.begin();
         self.link.received.set(0);
         self.exchange.notes.clear();
         match self.read_head().await {
@@ -282,7 +256,7 @@ impl Connection {
     /// Has the backend answer. The client is watched meanwhile, and gets interim responses.
     async fn call(&mut self) -> Outcome {
         let tree = self.worker.tree();
-        let Connection { exchange, link, interim, out, written, sent, .. } = self;
+        let Connection { exchange, link, interim, outgoing, .. } = self;
         // Asked inside the future, so that a panic in the asking is caught by the polling below.
         let mut call = std::pin::pin!(async move { tree.call(exchange).await });
         poll_fn(|cx| {
@@ -291,8 +265,7 @@ impl Connection {
                 Ok(Poll::Pending) => {}
                 Err(_) => return Poll::Ready(Outcome::Panicked),
             }
-            interim.drain_into(out);
-            if *written < out.len() && poll_write(link, out, written, sent, cx).is_ready_and(Result::is_err) {
+            if outgoing.poll_interim(link, interim, cx).is_err() {
                 return Poll::Ready(Outcome::ClientGone);
             }
             link.poll_gone(cx).map(|()| Outcome::ClientGone)
@@ -304,12 +277,11 @@ impl Connection {
     async fn send(&mut self, mut response: Response, keep: bool, mut story: Story) -> Next {
         story.code = response.head.status.as_u16();
         let keep = keep && !self.exchange.wants_upgrade && !self.worker.is_draining() && self.discard_body();
-        if self.out.capacity() == 0 {
-            self.out = spare();
-        }
-        self.interim.drain_into(&mut self.out);
-        let (framing, keep) = self.write_head(&mut response, keep);
-        let sent = self.send_body(&mut response.body, framing, &mut story).await;
+        self.interim.drain_into(self.outgoing.buffer());
+        let request = &self.exchange.request;
+        let (framing, keep) = self.outgoing.write_head(request, &mut response, keep, &self.worker.date);
+        let idle = self.worker.limits().idle_timeout;
+        let sent = self.outgoing.send_body(&self.link, &mut response.body, framing, idle, &mut story).await;
         let next = match sent {
             Sent::Whole if !self.link.body_done.get() => Next::Linger,
             Sent::Whole if keep => Next::Keep,
@@ -341,98 +313,6 @@ impl Connection {
         next
     }
 
-    /// Appends the head to the output, with what frames the body. Returns whether the connection can be
-    /// kept.
-    fn write_head(&mut self, response: &mut Response, mut keep: bool) -> (Framing, bool) {
-        let Response { head, body, .. } = response;
-        let to_head = self.exchange.request.method == Method::HEAD;
-        let bodiless = to_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let out = &mut self.out;
-        head.write_to(out);
-        let mut framing = Framing::Plain;
-        if bodiless {
-            *body = Body::empty();
-        } else {
-            match body.length() {
-                Some(_) if head.fields.has(Name::ContentLength) => {}
-                Some(length) => {
-                    out.extend_from_slice(b"Content-Length: ");
-                    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-                    out.extend_from_slice(b"\r\n");
-                }
-                None if self.exchange.request.version == Version::Http11 => {
-                    out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-                    framing = Framing::Chunked;
-                }
-                None => keep = false,
-            }
-        }
-        if !head.fields.has(Name::Date) {
-            self.worker.date.write_to(out);
-        }
-        if !keep {
-            out.extend_from_slice(b"Connection: close\r\n");
-        } else if self.exchange.request.version == Version::Http10 {
-            out.extend_from_slice(b"Connection: keep-alive\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
-        (framing, keep)
-    }
-
-    /// Writes what is in the output, and the body behind it.
-    async fn send_body(&mut self, body: &mut Body, framing: Framing, story: &mut Story) -> Sent {
-        let Connection { link, out, written, sent, write_deadline, worker, .. } = self;
-        let mut ended = false;
-        let idle = worker.limits().idle_timeout;
-        write_deadline.set(idle);
-        let result = poll_fn(|cx| {
-            loop {
-                let mut starved = false;
-                while !ended && out.len() - *written < WRITE {
-                    if *written == out.len() {
-                        out.clear();
-                        *written = 0;
-                    }
-                    let filled = catch_unwind(AssertUnwindSafe(|| fill(body, framing, out, cx)));
-                    match filled {
-                        Ok(Poll::Ready(Ok(Fill::Data))) => {}
-                        Ok(Poll::Ready(Ok(Fill::End))) => {
-                            ended = true;
-                            story.upstream_ended();
-                        }
-                        Ok(Poll::Ready(Err(error))) => return Poll::Ready(Sent::Broken(error)),
-                        Ok(Poll::Pending) => {
-                            starved = true;
-                            break;
-                        }
-                        Err(_) => return Poll::Ready(Sent::Panicked),
-                    }
-                }
-                if *written == out.len() {
-                    if ended {
-                        return Poll::Ready(Sent::Whole);
-                    }
-                    write_deadline.clear();
-                    return link.poll_gone(cx).map(|()| Sent::ClientGone);
-                }
-                match poll_write(link, out, written, sent, cx) {
-                    Poll::Ready(Ok(())) => write_deadline.set(idle),
-                    Poll::Ready(Err(())) => return Poll::Ready(Sent::ClientGone),
-                    Poll::Pending if write_deadline.has_passed(cx) => return Poll::Ready(Sent::ClientSlow),
-                    Poll::Pending => return Poll::Pending,
-                }
-                if starved {
-                    return link.poll_gone(cx).map(|()| Sent::ClientGone);
-                }
-            }
-        })
-        .await;
-        write_deadline.clear();
-        out.clear();
-        *written = 0;
-        result
-    }
-
     /// Throws a body away that nobody has begun to read, if all of it is here already. `false`: some of
     /// the body is still to come, so that the connection can't be used for another request.
     fn discard_body(&mut self) -> bool {
@@ -459,18 +339,19 @@ impl Connection {
     /// Passes a changed protocol through.
     async fn tunnel(&mut self, mut response: Response, mut story: Story) -> Next {
         story.code = response.head.status.as_u16();
-        if self.out.capacity() == 0 {
-            self.out = spare();
-        }
-        response.head.write_to(&mut self.out);
-        self.out.extend_from_slice(b"Connection: upgrade\r\n\r\n");
-        let head = self.send_body(&mut Body::empty(), Framing::Plain, &mut story).await;
+        let out = self.outgoing.buffer();
+        self.interim.drain_into(out);
+        response.head.write_to(out);
+        out.extend_from_slice(b"Connection: upgrade\r\n\r\n");
+        let (link, idle) = (&self.link, self.worker.limits().idle_timeout);
+        let mut none = Body::empty();
+        let head = self.outgoing.send_body(link, &mut none, Framing::Plain, idle, &mut story).await;
         if let (Sent::Whole, Some(tunnel)) = (head, response.tunnel.take()) {
             let mut ahead = self.link.input.take();
             let timeout = self.worker.limits().tunnel_timeout;
             let link = &self.link;
             let moved = tunnel::run(&link.transport, &mut ahead, *tunnel, &link.deadline, timeout).await;
-            self.sent += moved.down;
+            self.outgoing.add_sent(moved.down);
             self.link.received.set(self.link.received.get() + moved.up);
             story.upstream_ended();
         }
@@ -506,7 +387,7 @@ impl Connection {
     }
 
     fn finish(&mut self, story: Story) {
-        self.worker.finish(&story, &self.exchange, self.sent, self.link.received.get());
+        self.worker.finish(&story, &self.exchange, self.outgoing.sent(), self.link.received.get());
         self.exchange.body = Body::empty();
     }
 
@@ -562,57 +443,4 @@ fn wants_upgrade(fields: &waypost_http1::Fields) -> bool {
         && !protocols.any(|field| {
             field.elements().any(|protocol| protocol.len() >= 2 && protocol[..2].eq_ignore_ascii_case(b"h2"))
         })
-}
-
-/// Appends the body's next bytes, framed.
-fn fill(
-    body: &mut Body,
-    framing: Framing,
-    out: &mut Vec<u8>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Fill, BodyError>> {
-    if framing == Framing::Plain {
-        return body.poll_fill(cx, out, WRITE);
-    }
-    let start = begin_chunk(out);
-    let filled = body.poll_fill(cx, out, LARGEST_CHUNK);
-    end_chunk(out, start);
-    if let Poll::Ready(Ok(Fill::End)) = filled {
-        end_body(out, body.take_trailers().as_ref());
-    }
-    filled
-}
-
-/// Writes once. An error means that the client is gone.
-fn poll_write(
-    link: &Downlink,
-    out: &mut Vec<u8>,
-    written: &mut usize,
-    sent: &mut u64,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), ()>> {
-    let mut transport = link.transport.borrow_mut();
-    match ready!(Pin::new(&mut *transport).poll_write(cx, &out[*written..])) {
-        Ok(0) | Err(_) => Poll::Ready(Err(())),
-        Ok(count) => {
-            *written += count;
-            *sent += count as u64;
-            if *written == out.len() {
-                out.clear();
-                *written = 0;
-            }
-            Poll::Ready(Ok(()))
-        }
-    }
-}
-
-/// Asks a poll's value, if it is there.
-trait ReadyAnd<T> {
-    fn is_ready_and(&self, is: impl FnOnce(&T) -> bool) -> bool;
-}
-
-impl<T> ReadyAnd<T> for Poll<T> {
-    fn is_ready_and(&self, is: impl FnOnce(&T) -> bool) -> bool {
-        matches!(self, Poll::Ready(value) if is(value))
-    }
 }

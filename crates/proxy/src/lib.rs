@@ -18,6 +18,7 @@ mod finish;
 mod forward;
 mod limits;
 mod listener;
+mod outgoing;
 mod request_id;
 mod server;
 mod tunnel;
