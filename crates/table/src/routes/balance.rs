@@ -73,10 +73,9 @@ impl Balancer {
                 at(usable, &instance, turn.get() % total.max(1), None)
             }
             Balance::LeastRequests => {
-                let begin = self.next() as usize % usable.len();
-                let mut least = usable[begin];
-                for offset in 1..usable.len() {
-                    let other = usable[(begin + offset) % usable.len()];
+                // Where several have least, weights decide.
+                let mut least = self.draw(usable, &instance, None);
+                for &other in usable {
                     if is_less_busy(&instance(other), &instance(least), peers) {
                         least = other;
                     }
@@ -224,7 +223,7 @@ mod tests {
     fn shares_follow_weights() {
         let bench =
             Bench::new(&["127.0.0.1:1####weight=1", "127.0.0.1:2####weight=3", "127.0.0.1:3####weight=6"]);
-        for balance in [Balance::Random, Balance::RoundRobin] {
+        for balance in [Balance::Random, Balance::RoundRobin, Balance::LeastRequests] {
             let shares = bench.shares(balance, 10_000);
             for (port, expected) in [(1, 1000), (2, 3000), (3, 6000)] {
                 let share = shares.get(&port).copied().unwrap_or(0);
