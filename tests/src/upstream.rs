@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +31,8 @@ struct Seen {
     received: Vec<Arc<Mutex<Vec<u8>>>>,
     /// What the script read with [`Peer::request`], in the order it was complete.
     requests: Vec<Request>,
+    /// A script has panicked: the test that wrote it must not pass.
+    panicked: bool,
 }
 
 struct Running {
@@ -163,6 +166,8 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.stop();
+        let panicked = lock(&self.seen).panicked;
+        assert!(!panicked || std::thread::panicking(), "an upstream's script panicked");
     }
 }
 
@@ -184,7 +189,8 @@ fn accept(
         let mut peer = Peer { wire: Wire::new(stream).tapped(tap), index, seen: seen.clone() };
         let (script, open) = (script.clone(), Arc::clone(open));
         std::thread::spawn(move || {
-            let _ = script(&mut peer);
+            let ran = catch_unwind(AssertUnwindSafe(|| script(&mut peer)));
+            lock(&peer.seen).panicked |= ran.is_err();
             // The other handle would hold the connection open.
             lock(&open).remove(&index);
         });

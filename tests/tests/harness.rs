@@ -78,6 +78,17 @@ fn a_reset_is_told_from_an_end() {
 }
 
 #[test]
+#[should_panic(expected = "an upstream's script panicked")]
+fn a_script_that_panics_closes_its_connection_and_fails_the_test() {
+    let upstream = Upstream::start(|peer| {
+        peer.request()?;
+        panic!("on purpose");
+    });
+    let mut client = Client::connect(upstream.address());
+    assert!(client.try_exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n").is_err());
+}
+
+#[test]
 fn a_stopped_upstream_refuses_and_comes_back_on_its_port() {
     let mut upstream = Upstream::named("a");
     let mut client = Client::connect(upstream.address());
