@@ -5,7 +5,7 @@
 //! five numbers; what is passed on is copied out in as few runs as there are gaps. Order and spelling
 //! stay the sender's.
 
-use crate::name::Name;
+use crate::name::{Name, NameSet};
 
 /// Fields of one message, in the order they came or were added.
 ///
@@ -15,6 +15,9 @@ pub struct Fields {
     /// Whole lines, `Name: value\r\n`, not necessarily adjacent.
     text: Vec<u8>,
     lines: Vec<Line>,
+    /// No other names are there; some of these may have been removed. What is not there is the usual
+    /// question, and needs no look at the lines.
+    names: NameSet,
 }
 
 /// Where a line stands in the text. Its last value byte is followed by CR LF, always.
@@ -53,6 +56,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.text.clear();
         self.lines.clear();
+        self.names = NameSet::default();
     }
 
     /// How many fields there are.
@@ -72,17 +76,18 @@ impl Fields {
 
     /// The first field of that name.
     pub fn get(&self, name: Name) -> Option<&[u8]> {
-        self.lines.iter().find(|line| line.name == name).map(|line| self.value(line))
+        self.get_all(name).next()
     }
 
     /// The values of all fields of that name, in order.
     pub fn get_all(&self, name: Name) -> impl Iterator<Item = &[u8]> {
-        self.lines.iter().filter(move |line| line.name == name).map(|line| self.value(line))
+        let lines = if self.names.has(name) { &self.lines[..] } else { &[] };
+        lines.iter().filter(move |line| line.name == name).map(|line| self.value(line))
     }
 
     /// Whether there is a field of that name.
     pub fn has(&self, name: Name) -> bool {
-        self.lines.iter().any(|line| line.name == name)
+        self.get_all(name).next().is_some()
     }
 
     /// The first field of any name, compared without case.
@@ -101,6 +106,32 @@ impl Fields {
         if !is_token(spelled.as_bytes()) || spelled.len() > usize::from(u16::MAX) {
             return Err(InvalidField);
         }
+        self.push_line(Name::of(spelled.as_bytes()), spelled, write)
+    }
+
+    /// Adds a field of a known name.
+    pub fn push_known(&mut self, name: Name, value: &[u8]) -> Result<(), InvalidField> {
+        self.push_known_with(name, |text| text.extend_from_slice(value))
+    }
+
+    /// Adds a field of a known name whose value `write` appends, as in [`Fields::push_with`].
+    pub fn push_known_with(
+        &mut self,
+        name: Name,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), InvalidField> {
+        match name.as_str() {
+            "" => Err(InvalidField),
+            spelled => self.push_line(name, spelled, write),
+        }
+    }
+
+    fn push_line(
+        &mut self,
+        name: Name,
+        spelled: &str,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), InvalidField> {
         let start = self.text.len();
         self.text.extend_from_slice(spelled.as_bytes());
         self.text.extend_from_slice(b": ");
@@ -112,25 +143,21 @@ impl Fields {
             return Err(InvalidField);
         }
         self.text.extend_from_slice(b"\r\n");
+        self.names = self.names.with(name);
         self.lines.push(Line {
             start: start as u32,
             value: value as u32,
             end: end as u32,
             name_length: spelled.len() as u16,
-            name: Name::of(spelled.as_bytes()),
+            name,
         });
         Ok(())
-    }
-
-    /// Adds a field of a known name.
-    pub fn push_known(&mut self, name: Name, value: &[u8]) -> Result<(), InvalidField> {
-        self.push(name.as_str(), value)
     }
 
     /// Adds a field with the value of another one, if there is that.
     pub fn push_copy(&mut self, name: Name, of: Name) -> Result<(), InvalidField> {
         match self.lines.iter().find(|line| line.name == of) {
-            Some(&Line { value, end, .. }) => self.push_with(name.as_str(), |text| {
+            Some(&Line { value, end, .. }) => self.push_known_with(name, |text| {
                 text.extend_from_within(value as usize..end as usize);
             }),
             None => Ok(()),
@@ -145,7 +172,19 @@ impl Fields {
 
     /// Removes every field of that name.
     pub fn remove(&mut self, name: Name) {
-        self.lines.retain(|line| line.name != name);
+        self.remove_all(NameSet::of(&[name]));
+    }
+
+    /// Removes every field whose name is in the set.
+    pub fn remove_all(&mut self, names: NameSet) {
+        if self.names.meets(names) {
+            self.lines.retain(|line| !names.has(line.name));
+        }
+    }
+
+    /// Whether there may be a field whose name is in the set; if not, there is none.
+    pub fn may_have(&self, names: NameSet) -> bool {
+        self.names.meets(names)
     }
 
     /// Removes every field of that spelling, compared without case.
@@ -215,6 +254,7 @@ impl Fields {
                 self.text.extend_from_slice(b"\r\n");
                 (start, value_start, value_start + value.len())
             };
+            self.names = self.names.with(name);
             self.lines.push(Line {
                 start: start as u32,
                 value: value_start as u32,
@@ -269,7 +309,8 @@ fn is_token(name: &[u8]) -> bool {
 }
 
 fn is_value(value: &[u8]) -> bool {
-    value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
+    // Without an early way out, so that many bytes are looked at in one step.
+    value.iter().fold(true, |good, &byte| good & ((byte >= b' ' && byte != 0x7f) | (byte == b'\t')))
 }
 
 impl Field<'_> {

@@ -1,27 +1,26 @@
 //! What speaks of one connection only, and stays on it (RFC 9110 §7.6.1).
 
 use crate::fields::{Fields, list};
-use crate::name::Name;
+use crate::name::{Name, NameSet};
 
 impl Fields {
     /// Removes the hop-by-hop fields: the known ones, and those that `Connection` names.
     ///
     /// `Connection` can't name away what routing and framing rest on (`Host`, `Content-Length` and
     /// whatever else is no sender's to take off: see [`Name`]); only names that mean nothing to a
-    /// proxy are removed for its asking. A field list without `Connection` is looked at once.
+    /// proxy are removed for its asking.
     pub fn remove_hop_by_hop(&mut self) {
-        let connection = self.take_connection_options();
-        self.retain(|field| {
-            !(field.name.is_hop_by_hop()
-                || field.name == Name::Other
-                    && connection.as_deref().is_some_and(|options| {
-                        list(options).any(|option| option.eq_ignore_ascii_case(field.spelled))
-                    }))
-        });
+        if let Some(options) = self.connection_options() {
+            self.retain(|field| {
+                field.name != Name::Other
+                    || !list(&options).any(|option| option.eq_ignore_ascii_case(field.spelled))
+            });
+        }
+        self.remove_all(NameSet::HOP_BY_HOP);
     }
 
     /// All that the `Connection` fields name beside the usual words, joined; nothing in the usual case.
-    fn take_connection_options(&self) -> Option<Vec<u8>> {
+    fn connection_options(&self) -> Option<Vec<u8>> {
         let mut options = Vec::new();
         for value in self.get_all(Name::Connection) {
             for option in list(value).filter(|option| !is_usual(option)) {

@@ -131,6 +131,11 @@ impl Host {
         Ok((host, port))
     }
 
+    /// The host as bytes, all of them ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
     /// The host as text, without port or trailing dot.
     pub fn as_str(&self) -> &str {
         // Only ASCII is ever written to the buffer, so the fallback is never taken.

@@ -33,6 +33,6 @@ pub use fields::{Field, Fields, InvalidField};
 pub use framing::{BodyLength, request_body_length, response_body_length};
 pub use head::{HeadLimits, HeadScanner, Scan};
 pub use host::{Host, HostError};
-pub use name::Name;
+pub use name::{Name, NameSet};
 pub use request::{RequestHead, Target, Version};
 pub use response::ResponseHead;

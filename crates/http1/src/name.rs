@@ -64,35 +64,40 @@ names! {
     XRequestId = "X-Request-Id",
 }
 
-/// No known name is longer.
-const LONGEST: usize = 19;
-
-/// For each length, the known names of that length: a name is compared with two or three others at most.
-const BY_LENGTH: [&[Name]; LONGEST + 1] = {
+/// The known names of a length and a first letter (in lower case): hardly ever more than one, so that
+/// a name is compared with one other at the most, and most names with none.
+fn candidates(length: usize, first: u8) -> &'static [Name] {
     use Name::*;
-    [
-        &[],
-        &[],
-        &[Te],
-        &[Via],
-        &[Date, Host],
-        &[],
-        &[Cookie, Expect],
-        &[Referer, Trailer, Upgrade],
-        &[Location],
-        &[Forwarded, XRealIp],
-        &[Connection, KeepAlive, UserAgent],
-        &[RetryAfter],
-        &[ContentType, XRequestId],
-        &[],
-        &[ContentLength],
-        &[XForwardedFor],
-        &[ProxyConnection, XForwardedHost, XForwardedPort],
-        &[TransferEncoding, XForwardedProto],
-        &[ProxyAuthenticate],
-        &[ProxyAuthorization],
-    ]
-};
+    match (length, first) {
+        (2, b't') => &[Te],
+        (3, b'v') => &[Via],
+        (4, b'd') => &[Date],
+        (4, b'h') => &[Host],
+        (6, b'c') => &[Cookie],
+        (6, b'e') => &[Expect],
+        (7, b'r') => &[Referer],
+        (7, b't') => &[Trailer],
+        (7, b'u') => &[Upgrade],
+        (8, b'l') => &[Location],
+        (9, b'f') => &[Forwarded],
+        (9, b'x') => &[XRealIp],
+        (10, b'c') => &[Connection],
+        (10, b'k') => &[KeepAlive],
+        (10, b'u') => &[UserAgent],
+        (11, b'r') => &[RetryAfter],
+        (12, b'c') => &[ContentType],
+        (12, b'x') => &[XRequestId],
+        (14, b'c') => &[ContentLength],
+        (15, b'x') => &[XForwardedFor],
+        (16, b'p') => &[ProxyConnection],
+        (16, b'x') => &[XForwardedHost, XForwardedPort],
+        (17, b't') => &[TransferEncoding],
+        (17, b'x') => &[XForwardedProto],
+        (18, b'p') => &[ProxyAuthenticate],
+        (19, b'p') => &[ProxyAuthorization],
+        _ => &[],
+    }
+}
 
 /// How the names begin by which proxies tell of their clients.
 const FAMILY: &[u8] = b"X-Forwarded-";
@@ -106,36 +111,32 @@ fn equals_underscored(known: &[u8], name: &[u8]) -> bool {
 impl Name {
     /// Recognises a field name, in any case.
     pub fn of(name: &[u8]) -> Name {
-        for &known in BY_LENGTH.get(name.len()).copied().unwrap_or_default() {
+        let Some(first) = name.first().map(u8::to_ascii_lowercase) else { return Name::Other };
+        let candidates = candidates(name.len(), first);
+        for &known in candidates {
             if known.as_str().as_bytes().eq_ignore_ascii_case(name) {
                 return known;
             }
         }
-        match name {
-            [b'x' | b'X', b'-' | b'_', b'f' | b'F', ..] if name.len() > FAMILY.len() => Name::of_family(name),
-            _ if name.contains(&b'_') => Name::of_underscored(name),
+        if !candidates.is_empty() || first == b'x' { Name::nearly(name, candidates) } else { Name::Other }
+    }
+
+    /// What a name is that looks like one of the candidates, or like one of the family.
+    #[cold]
+    fn nearly(name: &[u8], candidates: &[Name]) -> Name {
+        if candidates.iter().any(|known| equals_underscored(known.as_str().as_bytes(), name)) {
+            return Name::Lookalike;
+        }
+        match name.split_at_checked(FAMILY.len()) {
+            Some((prefix, rest)) if !rest.is_empty() && equals_underscored(FAMILY, prefix) => {
+                if name.contains(&b'_') { Name::Lookalike } else { Name::XForwardedOther }
+            }
             _ => Name::Other,
         }
     }
 
-    #[cold]
-    fn of_family(name: &[u8]) -> Name {
-        let (prefix, rest) = name.split_at(FAMILY.len());
-        match equals_underscored(FAMILY, prefix) {
-            true if prefix.contains(&b'_') || rest.contains(&b'_') => Name::Lookalike,
-            true => Name::XForwardedOther,
-            false => Name::Other,
-        }
-    }
-
-    #[cold]
-    fn of_underscored(name: &[u8]) -> Name {
-        let matches = |known: &Name| equals_underscored(known.as_str().as_bytes(), name);
-        if Name::ALL.iter().any(matches) { Name::Lookalike } else { Name::Other }
-    }
-
     /// Whether the field speaks of this connection only (RFC 9110 §7.6.1) and is never passed on.
-    pub fn is_hop_by_hop(self) -> bool {
+    pub const fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
             Name::Connection
@@ -166,6 +167,50 @@ impl Name {
             "if-match",
         ];
         !matches!(self, Name::Other) || NAMES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// A set of names, so that many can be asked for at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NameSet(u64);
+
+impl NameSet {
+    /// The hop-by-hop fields.
+    pub const HOP_BY_HOP: NameSet = {
+        let (mut set, mut place) = (NameSet(0), 0);
+        while place < Name::ALL.len() {
+            if Name::ALL[place].is_hop_by_hop() {
+                set = set.with(Name::ALL[place]);
+            }
+            place += 1;
+        }
+        set
+    };
+
+    /// The set of these names.
+    pub const fn of(names: &[Name]) -> NameSet {
+        let (mut set, mut place) = (NameSet(0), 0);
+        while place < names.len() {
+            set = set.with(names[place]);
+            place += 1;
+        }
+        set
+    }
+
+    /// The same set and one more.
+    #[must_use]
+    pub const fn with(self, name: Name) -> NameSet {
+        NameSet(self.0 | 1 << name as u8)
+    }
+
+    /// Whether the name is in it.
+    pub const fn has(self, name: Name) -> bool {
+        self.0 & 1 << name as u8 != 0
+    }
+
+    /// Whether a name is in both.
+    pub const fn meets(self, other: NameSet) -> bool {
+        self.0 & other.0 != 0
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use waypost_backend::Exchange;
-use waypost_http1::{InvalidField, Name, Target};
+use waypost_http1::{InvalidField, Name, NameSet, Target};
 
 use crate::request_id::RequestId;
 
@@ -19,6 +19,20 @@ pub struct Forwarding {
     /// Add the `Via` field (RFC 9110 §7.6.3).
     pub via: bool,
 }
+
+/// What is written anew, whoever the client is.
+const REPLACED: NameSet = NameSet::of(&[
+    Name::XForwardedFor,
+    Name::XForwardedHost,
+    Name::XForwardedPort,
+    Name::XForwardedProto,
+    Name::Forwarded,
+    Name::XRequestId,
+    Name::Expect,
+    Name::Lookalike,
+]);
+/// And what a client that is no proxy of ours may not say.
+const DISTRUSTED: NameSet = REPLACED.with(Name::XForwardedOther).with(Name::XRealIp);
 
 impl Forwarding {
     fn trusts(&self, client: IpAddr) -> bool {
@@ -69,27 +83,17 @@ impl Forwarding {
             Target::Origin | Target::Asterisk => None,
         };
         let fields = &mut exchange.request.fields;
-        let via_is_replaced = self.via;
-        fields.retain(|field| match field.name {
-            Name::XForwardedFor
-            | Name::XForwardedHost
-            | Name::XForwardedPort
-            | Name::XForwardedProto
-            | Name::Forwarded
-            | Name::XRequestId
-            | Name::Expect
-            | Name::Lookalike => false,
-            Name::XForwardedOther | Name::XRealIp => trusted,
-            Name::Via => !via_is_replaced,
-            _ => true,
-        });
+        fields.remove_all(if trusted { REPLACED } else { DISTRUSTED });
+        if self.via {
+            fields.remove(Name::Via);
+        }
         // RFC 9112 §3.2.2: the target's authority takes the place of what Host said.
         if let Some(host) = host {
             fields.remove(Name::Host);
             fields.push_known(Name::Host, &host)?;
         }
 
-        fields.push_with(Name::XForwardedFor.as_str(), |out| {
+        fields.push_known_with(Name::XForwardedFor, |out| {
             if !said_for.is_empty() {
                 out.extend_from_slice(&said_for);
                 out.extend_from_slice(b", ");
@@ -104,7 +108,7 @@ impl Forwarding {
             Some(said) => fields.push_known(Name::XForwardedPort, &said)?,
             None => {
                 let port = downstream.local.port();
-                fields.push_with(Name::XForwardedPort.as_str(), |out| {
+                fields.push_known_with(Name::XForwardedPort, |out| {
                     out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
                 })?;
             }
@@ -114,7 +118,7 @@ impl Forwarding {
         fields.push_known(Name::XRequestId, said_id.as_deref().unwrap_or(id))?;
         if self.forwarded {
             let host = exchange.host;
-            fields.push_with(Name::Forwarded.as_str(), |out| {
+            fields.push_known_with(Name::Forwarded, |out| {
                 if !said_forwarded.is_empty() {
                     out.extend_from_slice(&said_forwarded);
                     out.extend_from_slice(b", ");
@@ -131,7 +135,7 @@ impl Forwarding {
             })?;
         }
         if self.via {
-            fields.push_with(Name::Via.as_str(), |out| {
+            fields.push_known_with(Name::Via, |out| {
                 if !via.is_empty() {
                     out.extend_from_slice(&via);
                     out.extend_from_slice(b", ");

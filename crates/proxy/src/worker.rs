@@ -181,7 +181,7 @@ impl Worker {
             request_id: story.id(),
             client: exchange.downstream.client.ip().to_canonical(),
             method: if seen(Seen::Head) { request.method.as_str().as_bytes() } else { b"" },
-            host: if seen(Seen::Host) { exchange.host.as_str().as_bytes() } else { b"" },
+            host: if seen(Seen::Host) { exchange.host.as_bytes() } else { b"" },
             path: if seen(Seen::Head) { request.target() } else { b"" },
             protocol: match request.version {
                 Version::Http10 => "HTTP/1.0",
