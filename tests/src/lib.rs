@@ -6,6 +6,9 @@
 //!   what reached it. [`Blackhole`] is a server that never takes a connection.
 //! - [`Client`] sends bytes as they are given and reads answers strictly: what a lenient client would
 //!   forgive fails a test.
+//! - [`Redis`] is a real server that can be killed, hung, or cut off in a [`Namespace`]; [`Sentinels`] watch
+//!   three of them. [`Load`] asks for hosts meanwhile, and [`table`] compares what they hold with what is
+//!   routed.
 //! - [`ws`] speaks just enough WebSocket for an echo.
 //!
 //! Everything is blocking and runs on plain threads, and gives up after [`PATIENCE`] rather than hang. No
@@ -15,22 +18,33 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod load;
 mod message;
+mod netns;
 mod port;
 mod process;
 mod random;
+mod redis;
+pub mod resp;
 mod router;
+mod sentinel;
+pub mod table;
 mod upstream;
 mod wait;
 mod wire;
 pub mod ws;
 
 pub use client::Client;
+pub use load::Load;
 pub use message::{Fields, Framing, Request, Response};
+pub use netns::Namespace;
 pub use port::Port;
 pub use process::{Finished, Process};
 pub use random::Random;
+pub use redis::{Redis, RedisBuilder};
+pub use resp::{RedisClient, Reply, RespError};
 pub use router::{Router, RouterBuilder, program};
+pub use sentinel::Sentinels;
 pub use upstream::{Blackhole, Peer, Upstream, answer};
 pub use wait::{PATIENCE, eventually};
 pub use wire::{Wire, WireError};

@@ -27,6 +27,12 @@ impl Random {
         Random { seed, state: seed }
     }
 
+    /// A generator for another thread, which gives numbers of its own, the same for one seed.
+    pub fn branch(&mut self) -> Random {
+        let state = self.below(usize::MAX) as u64;
+        Random { seed: self.seed, state }
+    }
+
     /// What to set `WAYPOST_TEST_SEED` to for the same numbers again.
     pub fn seed(&self) -> u64 {
         self.seed

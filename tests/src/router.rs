@@ -9,10 +9,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::message::Response;
 use crate::port::Port;
 use crate::process::{Finished, Process};
 use crate::upstream::Upstream;
@@ -112,6 +114,43 @@ impl Router {
             assert!(process.is_running(), "the router ended:\n{}", process.stderr());
             self.admin_status("/healthz").filter(|status| *status == 200)
         });
+    }
+
+    /// GETs a path of its admin API.
+    pub fn admin_get(&self, path: &str) -> Response {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin());
+        Client::connect(self.admin()).exchange(request)
+    }
+
+    /// What `/readyz` says: its status, and its JSON.
+    pub fn readiness(&self) -> (u16, serde_json::Value) {
+        let response = self.admin_get("/readyz");
+        let json = serde_json::from_slice(&response.body);
+        (response.status, json.unwrap_or_else(|error| panic!("{error}: {:?}", response.text())))
+    }
+
+    /// Waits until it can route.
+    pub fn await_ready(&self) {
+        eventually("the router is ready", || (self.readiness().0 == 200).then_some(()));
+    }
+
+    /// What a GET of a host comes to: the text of a 200, or the status.
+    pub fn answer_of(&self, host: &str) -> Result<String, u16> {
+        let response = self.connect().get(host, "/");
+        if response.status == 200 { Ok(response.text()) } else { Err(response.status) }
+    }
+
+    /// Waits until a host is answered with this text, or this status.
+    pub fn await_answer(&self, host: &str, answer: Result<&str, u16>) {
+        let mut last = None;
+        let deadline = Instant::now() + PATIENCE;
+        while last.as_ref().map(|last: &Result<String, u16>| last.as_deref().map_err(|status| *status))
+            != Some(answer)
+        {
+            assert!(Instant::now() < deadline, "{host}: waited for {answer:?}, the last was {last:?}");
+            std::thread::sleep(Duration::from_millis(2));
+            last = Some(self.answer_of(host));
+        }
     }
 
     /// The command that starts it, for a test that wants to see it fail.
