@@ -30,6 +30,9 @@ struct Line {
     name: Name,
 }
 
+/// Room for so many fields that are added to those of a head that was read.
+const USUALLY_ADDED: usize = 6;
+
 /// One field as it is looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Field<'a> {
@@ -231,7 +234,10 @@ impl Fields {
     /// Fails on a name of more than 64 KiB.
     pub(crate) fn load(&mut self, head: &[u8], parsed: &[httparse::Header<'_>]) -> Result<(), InvalidField> {
         self.clear();
+        // A sender's head and what is added to it, in one allocation.
+        self.text.reserve(head.len() + 256);
         self.text.extend_from_slice(head);
+        self.lines.reserve(parsed.len() + USUALLY_ADDED);
         let base = head.as_ptr() as usize;
         for header in parsed {
             let (spelled, value) = (header.name.as_bytes(), trim(header.value));

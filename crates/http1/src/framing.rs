@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::error::{RequestError, ResponseError};
 use crate::fields::Fields;
-use crate::name::Name;
+use crate::name::{Name, NameSet};
 use crate::request::Version;
 
 /// How long a body is, as its message's head says.
@@ -36,6 +36,10 @@ enum Stated {
 
 /// Reads the framing fields once for both directions.
 fn stated(fields: &Fields, version: Version) -> Stated {
+    const FRAMING: NameSet = NameSet::of(&[Name::ContentLength, Name::TransferEncoding]);
+    if !fields.may_have(FRAMING) {
+        return Stated::Nothing;
+    }
     let (mut lengths, mut codings) = (0, 0);
     let (mut length, mut coding) = (&b""[..], &b""[..]);
     for field in fields.iter() {

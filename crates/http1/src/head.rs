@@ -56,8 +56,9 @@ impl HeadScanner {
 
     /// Looks at `bytes`, which begin with the head and begin with all bytes of the call before.
     pub fn scan(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Scan, RequestError> {
-        while let Some(offset) = memchr::memchr(b'\n', &bytes[self.seen..]) {
-            let feed = self.seen + offset;
+        let from = self.seen;
+        for offset in memchr::memchr_iter(b'\n', &bytes[from..]) {
+            let feed = from + offset;
             if feed == 0 || bytes[feed - 1] != b'\r' {
                 return Err(RequestError::BareLineFeed);
             }

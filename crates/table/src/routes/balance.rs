@@ -61,7 +61,11 @@ impl Balancer {
         match self.balance {
             Balance::P2c => {
                 let first = self.draw(usable, &instance, None);
-                let second = self.draw(usable, &instance, Some(first));
+                let second = match *usable {
+                    [a, b] if first == a => b,
+                    [a, _] => a,
+                    _ => self.draw(usable, &instance, Some(first)),
+                };
                 let less = is_less_busy(&instance(second), &instance(first), peers);
                 if less { second } else { first }
             }
