@@ -2,6 +2,7 @@
 
 use crate::fields::{Fields, list};
 use crate::name::{Name, NameSet};
+use crate::request::Version;
 
 impl Fields {
     /// Removes the hop-by-hop fields: the known ones, and those that `Connection` names.
@@ -17,6 +18,18 @@ impl Fields {
             });
         }
         self.remove_all(NameSet::HOP_BY_HOP);
+    }
+
+    /// Whether a message of this version leaves its connection open (RFC 9112 §9.3).
+    pub(crate) fn keep_alive(&self, version: Version) -> bool {
+        let mut keep = version == Version::Http11;
+        for option in self.get_all(Name::Connection).flat_map(list) {
+            if option.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            keep |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+        keep
     }
 
     /// All that the `Connection` fields name beside the usual words, joined; nothing in the usual case.

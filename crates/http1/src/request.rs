@@ -191,16 +191,7 @@ impl RequestHead {
 
     /// Whether the connection stays open behind this request (RFC 9112 §9.3).
     pub fn keeps_alive(&self) -> bool {
-        let mut keep = self.version == Version::Http11;
-        for field in self.fields.iter().filter(|field| field.name == Name::Connection) {
-            for option in field.elements() {
-                if option.eq_ignore_ascii_case(b"close") {
-                    return false;
-                }
-                keep |= option.eq_ignore_ascii_case(b"keep-alive");
-            }
-        }
-        keep
+        self.fields.keep_alive(self.version)
     }
 
     /// Appends the request line and the fields, without the empty line that ends the head. Always
