@@ -7,7 +7,6 @@ use http::StatusCode;
 use crate::error::{RequestError, ResponseError};
 use crate::fields::Fields;
 use crate::head::HeadLimits;
-use crate::name::Name;
 use crate::request::Version;
 
 /// The head of a response.
