@@ -22,18 +22,17 @@ use crate::wait::{PATIENCE, eventually};
 
 /// Where the program is; built first if need be.
 pub fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| match std::env::var_os("WAYPOST_BIN") {
-        Some(path) => {
-            let path = PathBuf::from(path);
-            assert!(path.is_file(), "WAYPOST_BIN names no file: {}", path.display());
-            path
-        }
+    // A failure is kept as well: the other tests of this process would only run into it again.
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| match std::env::var_os("WAYPOST_BIN").map(PathBuf::from) {
+        Some(path) if path.is_file() => Ok(path),
+        Some(path) => Err(format!("WAYPOST_BIN names no file: {}", path.display())),
         None => build(),
-    })
+    });
+    program.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn build() -> PathBuf {
+fn build() -> Result<PathBuf, String> {
     // A test runs as TARGET/PROFILE/deps/NAME.
     let test = std::env::current_exe().expect("the path of the running test");
     let profile = test.ancestors().nth(2).expect("a profile's directory above the test's");
@@ -44,8 +43,10 @@ fn build() -> PathBuf {
         cargo.arg("--release");
     }
     let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
-    assert!(built.status.success(), "building waypost failed:\n{}", String::from_utf8_lossy(&built.stderr));
-    profile.join("waypost")
+    match built.status.success() {
+        true => Ok(profile.join("waypost")),
+        false => Err(format!("building waypost failed:\n{}", String::from_utf8_lossy(&built.stderr))),
+    }
 }
 
 /// What a router is started with.
