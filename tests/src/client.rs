@@ -54,6 +54,11 @@ impl Client {
         self.exchange(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
     }
 
+    /// The same, and the fault if no answer comes.
+    pub fn try_get(&mut self, host: &str, path: &str) -> Result<Response, WireError> {
+        self.try_exchange(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+    }
+
     /// Gives up the client for its connection.
     pub fn into_wire(self) -> Wire {
         self.wire

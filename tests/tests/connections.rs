@@ -219,3 +219,26 @@ fn many_clients_at_once_get_their_own_answers() {
         }
     });
 }
+
+/// As with nginx: who still wants an answer keeps its side open.
+#[test]
+fn a_client_that_ends_its_side_while_it_waits_has_gone_and_is_logged_as_499() {
+    let left = Arc::new(AtomicUsize::new(0));
+    let seen = left.clone();
+    let (router, _upstream) = site(Upstream::start(move |peer| {
+        peer.request()?;
+        let end = peer.hang();
+        seen.fetch_add(1, Ordering::SeqCst);
+        end
+    }));
+    let mut client = router.connect();
+    client.send("GET /gone HTTP/1.1\r\nHost: c.test\r\n\r\n").unwrap();
+    client.finish();
+    eventually("the upstream's connection to be closed", || (left.load(Ordering::SeqCst) == 1).then_some(()));
+    let line = eventually("the request to be in the access log", || {
+        let log = std::fs::read_to_string(router.data().join("access.json")).ok()?;
+        log.lines().find(|line| line.contains("\"/gone\"")).map(str::to_owned)
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+    assert_eq!((&line["code"], &line["bytes"]), (&499.into(), &0.into()), "{line}");
+}

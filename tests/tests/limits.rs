@@ -333,3 +333,33 @@ fn a_slow_reader_of_a_short_answer_is_served() {
         .unwrap();
     assert_eq!(length, 300_000);
 }
+
+#[test]
+fn connections_in_all_are_limited() {
+    let router = router("max_connections = 3");
+    let upstream = Upstream::named("ok");
+    router.route("l.test", &upstream);
+    // What came before (the harness asking whether it is there) may still have a place.
+    let clients = eventually("three places", || {
+        let mut clients: Vec<_> = (0..3).map(|_| router.connect()).collect();
+        clients.iter_mut().all(|client| client.try_get("l.test", "/").is_ok()).then_some(clients)
+    });
+    assert!(router.connect().try_get("l.test", "/").is_err(), "a fourth connection was served");
+    drop(clients);
+    eventually("a place to be free again", || router.connect().try_get("l.test", "/").ok());
+}
+
+#[test]
+fn a_silent_tunnel_is_closed_after_its_time() {
+    let router = router("tunnel_timeout = \"300ms\"");
+    let upstream = Upstream::start(|peer| {
+        peer.request()?;
+        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: any\r\n\r\n")?;
+        peer.hang()
+    });
+    router.route("l.test", &upstream);
+    let mut client = router.connect();
+    client.send("GET / HTTP/1.1\r\nHost: l.test\r\nConnection: upgrade\r\nUpgrade: any\r\n\r\n").unwrap();
+    assert_eq!(client.read_response_head("GET").unwrap().status, 101);
+    assert!(client.is_closed_by_peer().unwrap());
+}

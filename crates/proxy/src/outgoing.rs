@@ -157,7 +157,8 @@ impl Outgoing {
         story: &mut Story,
     ) -> Sent {
         let mut ended = false;
-        self.deadline.set(idle);
+        // The client's time runs from when it takes nothing of what there is for it.
+        let mut runs = false;
         let sent = poll_fn(|cx| {
             loop {
                 let mut starved = false;
@@ -181,18 +182,18 @@ impl Outgoing {
                     if ended {
                         return Poll::Ready(Sent::Whole);
                     }
-                    // It is the body that is waited for, not the client.
-                    self.deadline.clear();
                     return link.poll_gone(cx).map(|()| Sent::ClientGone);
                 }
+                if !std::mem::replace(&mut runs, true) {
+                    self.deadline.set(idle);
+                }
                 match self.poll_write(link, cx) {
-                    Poll::Ready(Ok(())) => self.deadline.set(idle),
+                    Poll::Ready(Ok(())) => runs = false,
                     Poll::Ready(Err(Gone)) => return Poll::Ready(Sent::ClientGone),
                     Poll::Pending if self.deadline.has_passed(cx) => return Poll::Ready(Sent::ClientSlow),
                     Poll::Pending => return Poll::Pending,
                 }
                 if starved && self.written == self.bytes.len() {
-                    self.deadline.clear();
                     return link.poll_gone(cx).map(|()| Sent::ClientGone);
                 }
             }
