@@ -72,7 +72,9 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Invalid(_) => Self::invalid(detail),
             StoreError::ReadOnly { .. } => Self::new(StatusCode::CONFLICT, detail),
-            StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+            StoreError::Closed | StoreError::Remote { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
             StoreError::InUse { .. }
             | StoreError::Access { .. }
             | StoreError::Corrupt { .. }

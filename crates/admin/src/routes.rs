@@ -249,7 +249,8 @@ pub(crate) async fn check(
         let (snapshot, skipped) = (admin.table().snapshot(), admin.table().skipped());
         let connect = connect.then(Connect::default);
         let backends = admin.router().backend_names();
-        let problems = check::check(&snapshot, &skipped, Some(&backends), connect.as_ref());
+        let mut problems = check::check(&snapshot, &skipped, Some(&backends), connect.as_ref());
+        problems.extend(check::out_of_step(admin.table()));
         drop(place);
         Ok(Json(Checked { serial: snapshot.serial(), problems }))
     })

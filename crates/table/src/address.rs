@@ -4,12 +4,13 @@
 //! store for are told apart from addresses that are simply wrong.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::embedded::EmbeddedTable;
 use crate::file::FileTable;
+use crate::redis::{KINDS, RedisAddress, RedisAddressError, RedisTable};
 use crate::store::{StoreError, TableStore};
 
 /// Where a table is kept.
@@ -19,25 +20,32 @@ pub enum TableAddress {
     Embedded(PathBuf),
     /// `file:ROUTES.toml`: in a file kept by hand.
     File(PathBuf),
+    /// `redis://…`, `rediss://…`, `redis+sentinel://…`, `valkey://…`: in a server.
+    Redis(Box<RedisAddress>),
 }
 
 /// Why a text is no table address that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableAddressError {
     /// A kind that is known, and not built in.
-    #[error("'{kind}' tables are not supported by this version: use embedded:DIR or file:ROUTES.toml")]
+    #[error(
+        "'{kind}' tables are not supported by this version: use embedded:DIR, file:ROUTES.toml or redis://HOST"
+    )]
     Unsupported {
-        /// The kind, such as `redis`.
+        /// The kind, such as `memcached`.
         kind: String,
     },
     /// Not an address of any kind.
-    #[error("'{text}' is not a table address: use embedded:DIR or file:ROUTES.toml{}", did_you_mean(.suggestion))]
+    #[error("'{text}' is not a table address: use embedded:DIR, file:ROUTES.toml or redis://HOST{}", did_you_mean(.suggestion))]
     Unknown {
         /// The text as given.
         text: String,
         /// A kind that was probably meant.
         suggestion: Option<&'static str>,
     },
+    /// The kind is right, and what follows is no address of a server.
+    #[error("this is no address of a server: {0}")]
+    Redis(#[from] RedisAddressError),
     /// The kind is right, and the place is missing.
     #[error("'{kind}:' lacks its {place}: write {kind}:{place}")]
     NoPlace {
@@ -53,7 +61,7 @@ fn did_you_mean(kind: &Option<&'static str>) -> String {
 }
 
 /// Kinds of the contract whose stores this version doesn't have.
-const LATER: [&str; 5] = ["redis", "rediss", "redis+sentinel", "valkey", "memcached"];
+const LATER: [&str; 1] = ["memcached"];
 
 impl TableAddress {
     /// Reads an address.
@@ -62,6 +70,9 @@ impl TableAddress {
     /// A [`TableAddressError`] whose text is one line that says what can be used.
     pub fn parse(text: &str) -> Result<TableAddress, TableAddressError> {
         let unknown = |suggestion| TableAddressError::Unknown { text: text.to_owned(), suggestion };
+        if let Some(address) = RedisAddress::parse(text) {
+            return Ok(TableAddress::Redis(Box::new(address?)));
+        }
         let Some((kind, place)) = text.split_once(':') else { return Err(unknown(None)) };
         let (kind, hint) = match kind {
             "embedded" => ("embedded", "DIR"),
@@ -71,7 +82,7 @@ impl TableAddress {
             }
             other => {
                 let close = |kind: &&&str| strsim::damerau_levenshtein(kind, other) <= 2;
-                return Err(unknown(["embedded", "file"].iter().find(close).copied()));
+                return Err(unknown(["embedded", "file"].iter().chain(&KINDS).find(close).copied()));
             }
         };
         if place.is_empty() {
@@ -83,15 +94,40 @@ impl TableAddress {
 }
 
 impl TableAddress {
-    /// Opens the store at this address and reads its table.
+    /// Opens the store at this address for a router, which keeps what it has to keep in `data`.
+    ///
+    /// A store that is another program's need not be there: the router follows it as soon as it is.
     ///
     /// # Errors
     /// If the store can't be opened, or what it holds is no table.
+    pub fn follow(&self, data: &Path) -> Result<Arc<dyn TableStore>, StoreError> {
+        match self {
+            TableAddress::Redis(address) => Ok(Arc::new(RedisTable::follow(address, data)?)),
+            TableAddress::Embedded(_) | TableAddress::File(_) => self.open(),
+        }
+    }
+
+    /// Opens the store at this address and reads its table.
+    ///
+    /// # Errors
+    /// If the store can't be opened or reached, or what it holds is no table.
     pub fn open(&self) -> Result<Arc<dyn TableStore>, StoreError> {
         Ok(match self {
             TableAddress::Embedded(directory) => Arc::new(EmbeddedTable::open(directory)?),
             TableAddress::File(path) => Arc::new(FileTable::open(path)?),
+            TableAddress::Redis(address) => Arc::new(RedisTable::open(address)?),
         })
+    }
+
+    /// Opens the store at this address for changes alone: its table may not be read, so don't look at it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); that a server can't be reached may show only with the first change.
+    pub fn open_to_change(&self) -> Result<Arc<dyn TableStore>, StoreError> {
+        match self {
+            TableAddress::Redis(address) => Ok(Arc::new(RedisTable::open_to_change(address)?)),
+            TableAddress::Embedded(_) | TableAddress::File(_) => self.open(),
+        }
     }
 }
 
@@ -108,6 +144,7 @@ impl fmt::Display for TableAddress {
         match self {
             TableAddress::Embedded(directory) => write!(f, "embedded:{}", directory.display()),
             TableAddress::File(path) => write!(f, "file:{}", path.display()),
+            TableAddress::Redis(address) => address.fmt(f),
         }
     }
 }
@@ -127,15 +164,18 @@ mod tests {
 
     #[test]
     fn a_kind_of_a_later_version_is_told_from_a_wrong_address() {
-        for text in ["redis://h:1", "rediss://h", "redis+sentinel://a,b/x", "valkey://h", "memcached://a,b"] {
-            let error = TableAddress::parse(text).unwrap_err();
-            assert!(matches!(error, TableAddressError::Unsupported { .. }), "{text}: {error}");
-        }
+        let error = TableAddress::parse("memcached://a,b").unwrap_err();
+        assert!(matches!(error, TableAddressError::Unsupported { .. }), "{error}");
         for text in ["", "waypost-data", "redis:h", "http://h/", "embeded:d"] {
             let error = TableAddress::parse(text).unwrap_err();
             assert!(matches!(error, TableAddressError::Unknown { .. }), "{text}: {error}");
             assert!(!error.to_string().contains('\n'));
         }
+        for text in ["redis://h:1", "rediss://h", "redis+sentinel://a,b/x", "valkey://h"] {
+            assert!(matches!(TableAddress::parse(text), Ok(TableAddress::Redis(_))), "{text}");
+        }
+        let error = TableAddress::parse("redis://h:x").unwrap_err();
+        assert!(error.to_string().contains("HOST:PORT"), "{error}");
         let error = TableAddress::parse("embeded:d").unwrap_err();
         assert!(error.to_string().contains("did you mean 'embedded:'?"), "{error}");
         assert!(matches!(TableAddress::parse("file:"), Err(TableAddressError::NoPlace { .. })));

@@ -22,7 +22,7 @@ use crate::listing::sorted;
 use crate::member::Target;
 use crate::pattern::Pattern;
 use crate::snapshot::Snapshot;
-use crate::table::Skipped;
+use crate::table::{OutOfStep, Skipped, Table};
 
 /// How instances are asked whether they are there.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,15 @@ pub enum Problem {
         /// The backend.
         backend: String,
     },
+    /// Members and ids, which the store keeps apart, differ in number.
+    OutOfStep {
+        /// The entry.
+        host: String,
+        /// How many members it has.
+        members: usize,
+        /// How many ids it has.
+        ids: usize,
+    },
     /// Every instance has weight 0.
     AllDrained {
         /// The entry.
@@ -89,6 +98,13 @@ impl fmt::Display for Problem {
             Problem::Malformed { key, detail } => write!(f, "{key}: malformed: {detail}"),
             Problem::UnknownBackend { host, backend } => {
                 write!(f, "{host}: there is no backend '{backend}' in the configuration")
+            }
+            Problem::OutOfStep { host, members, ids } => {
+                write!(
+                    f,
+                    "{host}: its instances and their ids are out of step: instances:{host} has {members}, "
+                )?;
+                write!(f, "instance_ids:{host} has {ids}")
             }
             Problem::AllDrained { host } => {
                 write!(f, "{host}: every instance has weight 0, so none is ever chosen")
@@ -123,6 +139,12 @@ pub fn check(
         check_entry(entry, backends, &answers, &mut problems);
     }
     problems
+}
+
+/// The hosts whose members and ids the store keeps out of step.
+pub fn out_of_step(table: &Table) -> Vec<Problem> {
+    let problem = |OutOfStep { host, members, ids }| Problem::OutOfStep { host, members, ids };
+    table.out_of_step().into_iter().map(problem).collect()
 }
 
 /// The errors of those addresses that did not accept a connection.

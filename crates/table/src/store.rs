@@ -122,6 +122,14 @@ pub enum StoreError {
         /// Every problem, as `FILE:LINE: what`.
         problems: Vec<String>,
     },
+    /// A store that is another program did not do what was asked.
+    #[error("{store}: {detail}")]
+    Remote {
+        /// Its address.
+        store: String,
+        /// What happened, and what to do about it if that is known.
+        detail: String,
+    },
     /// The store was closed.
     #[error("the table was closed")]
     Closed,

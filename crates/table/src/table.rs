@@ -36,6 +36,8 @@ struct State {
     error: Option<String>,
     skipped: Vec<Skipped>,
     skipped_count: usize,
+    out_of_step: Vec<OutOfStep>,
+    following: Option<Following>,
 }
 
 /// What kind of store a table comes from.
@@ -46,6 +48,8 @@ pub enum SourceKind {
     Embedded,
     /// A file kept by hand.
     File,
+    /// A Redis or Valkey server.
+    Redis,
 }
 
 impl SourceKind {
@@ -62,6 +66,42 @@ pub struct Skipped {
     pub key: String,
     /// What is wrong with it.
     pub problem: String,
+}
+
+/// A host whose members and ids differ in number, in a store that keeps them apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutOfStep {
+    /// The host, wildcard or `*`.
+    pub host: String,
+    /// How many members it has.
+    pub members: usize,
+    /// How many ids it has.
+    pub ids: usize,
+}
+
+/// How a store that is another program's is followed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Following {
+    /// Whether there is a connection to it now.
+    pub connected: bool,
+    /// Whether it tells of changes; if not, it is asked again and again.
+    pub tells: bool,
+    /// Its master, if it is a replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master: Option<MasterStatus>,
+    /// How many changes it should have told of and didn't; they were found by comparing, and made good.
+    pub repaired: u64,
+}
+
+/// The master of the replica that a table is read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MasterStatus {
+    /// Its address.
+    pub address: String,
+    /// Whether the replica is connected to it.
+    pub linked: bool,
+    /// Its serial, if it could be asked.
+    pub serial: Option<u64>,
 }
 
 /// What is known of a table and its store.
@@ -94,6 +134,9 @@ pub struct TableStatus {
     pub error: Option<String>,
     /// How many entries of the store are malformed and were left out.
     pub skipped: usize,
+    /// How the store is followed, if it is another program's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub following: Option<Following>,
 }
 
 fn unix_seconds<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -114,6 +157,8 @@ impl Table {
                 error: None,
                 skipped: Vec::new(),
                 skipped_count: 0,
+                out_of_step: Vec::new(),
+                following: None,
             }),
             retired: Mutex::new(Vec::new()),
         })
@@ -144,6 +189,27 @@ impl Table {
         self.sweep();
     }
 
+    /// Puts a snapshot in force that takes in some of the store's changes, and may not be all: whether the
+    /// table agrees with its store is another question, which [`synced`](Self::synced) answers.
+    pub fn publish_part(&self, snapshot: Snapshot) {
+        let replaced = self.current.swap(Arc::new(snapshot));
+        self.state().last_change = Some(SystemTime::now());
+        lock(&self.retired).push(replaced);
+        self.sweep();
+    }
+
+    /// Puts a snapshot in force that agreed with the store at a time that has passed.
+    pub fn restore(&self, snapshot: Snapshot, at: SystemTime) {
+        let replaced = self.current.swap(Arc::new(snapshot));
+        {
+            let mut state = self.state();
+            state.last_change = Some(at);
+            state.last_sync = Some(at);
+        }
+        lock(&self.retired).push(replaced);
+        self.sweep();
+    }
+
     /// Notes that the table was compared with its store and agrees.
     pub fn synced(&self) {
         let mut state = self.state();
@@ -158,8 +224,13 @@ impl Table {
 
     /// Notes what was found malformed when the store was last read, in place of what was noted before.
     /// Only the first [`MAX_SKIPPED`] are kept by name.
-    pub fn set_skipped(&self, mut skipped: Vec<Skipped>) {
+    pub fn set_skipped(&self, skipped: Vec<Skipped>) {
         let count = skipped.len();
+        self.set_skipped_of(skipped, count);
+    }
+
+    /// As [`set_skipped`](Self::set_skipped), where not all of the `count` malformed entries are named.
+    pub fn set_skipped_of(&self, mut skipped: Vec<Skipped>, count: usize) {
         skipped.truncate(MAX_SKIPPED);
         let mut state = self.state();
         state.skipped = skipped;
@@ -169,6 +240,23 @@ impl Table {
     /// What was found malformed when the store was last read.
     pub fn skipped(&self) -> Vec<Skipped> {
         self.state().skipped.clone()
+    }
+
+    /// Notes the hosts whose members and ids differ in number, in place of those noted before. Only the first
+    /// [`MAX_SKIPPED`] are kept.
+    pub fn set_out_of_step(&self, mut hosts: Vec<OutOfStep>) {
+        hosts.truncate(MAX_SKIPPED);
+        self.state().out_of_step = hosts;
+    }
+
+    /// The hosts whose members and ids differ in number.
+    pub fn out_of_step(&self) -> Vec<OutOfStep> {
+        self.state().out_of_step.clone()
+    }
+
+    /// Notes how the store is followed, by changing what was noted before.
+    pub fn set_following(&self, change: impl FnOnce(&mut Following)) {
+        change(self.state().following.get_or_insert_default());
     }
 
     /// Frees replaced snapshots that no reader holds any more. A source calls this now and then from its
@@ -210,6 +298,7 @@ impl Table {
             age,
             error: state.error.clone(),
             skipped: state.skipped_count,
+            following: state.following.clone(),
         }
     }
 

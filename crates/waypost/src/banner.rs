@@ -38,7 +38,9 @@ impl fmt::Display for Banner<'_> {
                 out,
                 "Routes are in that file, and are followed as you edit it. Look at them with\n"
             )?,
-            SourceKind::Embedded => writeln!(out, "Route a host to a server of yours, and ask for it:\n")?,
+            SourceKind::Embedded | SourceKind::Redis => {
+                writeln!(out, "Route a host to a server of yours, and ask for it:\n")?
+            }
         }
         let mut admin = String::new();
         if self.admin.to_string() != USUAL_ADMIN {
@@ -47,7 +49,7 @@ impl fmt::Display for Banner<'_> {
         let Some(http) = self.http.first().copied().map(reachable) else { return Ok(()) };
         match self.table.source {
             SourceKind::File => writeln!(out, "  {} route list{admin}", self.program),
-            SourceKind::Embedded => {
+            SourceKind::Embedded | SourceKind::Redis => {
                 writeln!(out, "  {} route add example.localhost 127.0.0.1:9000{admin}", self.program)?;
                 writeln!(out, "  curl -H 'Host: example.localhost' http://{http}/")
             }

@@ -16,7 +16,7 @@ use waypost_table::TableStore;
 
 use crate::api::read_token;
 use crate::banner::Banner;
-use crate::config::{Config, Overrides, StatsAddress};
+use crate::config::{Config, Overrides};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::panel::Panel;
@@ -98,9 +98,8 @@ impl Running {
         };
         let data = &config.general.data;
         make_directory(data)?;
-        let store = config.table_address().open()?;
-        let StatsAddress::Embedded(stats) = config.stats_address();
-        let sets = VersionSets::open(&stats)?;
+        let store = config.table_address().follow(data)?;
+        let sets = VersionSets::open(&config.stats_address())?;
         let node = match config.general.node_id {
             Some(node) => node,
             None => node::kept_in(data)?,

@@ -1,12 +1,17 @@
-//! The embedded store of the sets `workspace:<id>`, `application:<id>` and `version:<id>`: which version types
-//! make them up. Statistics are added up over them; `route add` fills them. They are kept in `stats.redb`,
-//! which one process owns, and what was added survives the process being killed.
+//! The sets `workspace:<id>`, `application:<id>` and `version:<id>`: which version types make them up.
+//! Statistics are added up over them; `route add` fills them. They are kept with the statistics: in a server,
+//! as sets of these names; or embedded, in `stats.redb`, which one process owns, where what was added
+//! survives the process being killed.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, MultimapTableDefinition, ReadableDatabase};
 use waypost_admin::Membership;
+use waypost_table::redis::{add_to_sets, set_members};
+use waypost_table::{RedisAddress, StoreError};
+
+use crate::config::StatsAddress;
 
 /// Set → version types.
 const SETS: MultimapTableDefinition<'_, &str, &str> = MultimapTableDefinition::new("version_sets");
@@ -17,8 +22,16 @@ const FILE_NAME: &str = "stats.redb";
 /// The database's cache: sets are small and rarely asked for.
 const CACHE_BYTES: usize = 4 << 20;
 
+/// The sets, wherever they are.
+pub struct VersionSets(Kept);
+
+enum Kept {
+    Embedded(EmbeddedSets),
+    Redis(Box<RedisAddress>),
+}
+
 /// The sets in a directory of this machine.
-pub struct VersionSets {
+struct EmbeddedSets {
     database: Database,
     path: PathBuf,
 }
@@ -48,14 +61,53 @@ pub enum SetsError {
         /// What the database said.
         detail: String,
     },
+    /// The server did not do it.
+    #[error(transparent)]
+    Remote(#[from] StoreError),
 }
 
 impl VersionSets {
-    /// Opens the sets in this directory, which is made if it is missing.
+    /// Opens the sets that are kept there. A directory is made if it is missing; a server is asked only when
+    /// something is added.
     ///
     /// # Errors
     /// If another process has them, or the directory or the file can't be used.
-    pub fn open(directory: &Path) -> Result<Self, SetsError> {
+    pub fn open(address: &StatsAddress) -> Result<Self, SetsError> {
+        Ok(Self(match address {
+            StatsAddress::Embedded(directory) => Kept::Embedded(EmbeddedSets::open(directory)?),
+            StatsAddress::Redis(address) => Kept::Redis(address.clone()),
+        }))
+    }
+
+    /// Adds version types to sets, all or none, and says how many were not there yet.
+    ///
+    /// # Errors
+    /// If they could not be written; then nothing was.
+    pub fn add(&self, memberships: &[Membership]) -> Result<usize, SetsError> {
+        match &self.0 {
+            Kept::Embedded(sets) => sets.add(memberships),
+            Kept::Redis(address) => {
+                let member = |one: &'_ Membership| (one.key(), one.version_type.clone());
+                let members: Vec<(String, String)> = memberships.iter().map(member).collect();
+                Ok(add_to_sets(address, &members)?)
+            }
+        }
+    }
+
+    /// The version types of a set, sorted; none for one that does not exist.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn of(&self, key: &str) -> Result<Vec<String>, SetsError> {
+        match &self.0 {
+            Kept::Embedded(sets) => sets.of(key),
+            Kept::Redis(address) => Ok(set_members(address, key)?),
+        }
+    }
+}
+
+impl EmbeddedSets {
+    fn open(directory: &Path) -> Result<Self, SetsError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| SetsError::Access { path: directory.to_owned(), source })?;
         let path = directory.join(FILE_NAME);
@@ -69,11 +121,7 @@ impl VersionSets {
         }
     }
 
-    /// Adds version types to sets, all or none, and says how many were not there yet.
-    ///
-    /// # Errors
-    /// If they could not be written; then nothing was.
-    pub fn add(&self, memberships: &[Membership]) -> Result<usize, SetsError> {
+    fn add(&self, memberships: &[Membership]) -> Result<usize, SetsError> {
         self.write(memberships).map_err(|error| self.failed(&error))
     }
 
@@ -91,11 +139,7 @@ impl VersionSets {
         Ok(new)
     }
 
-    /// The version types of a set, sorted; none for one that does not exist.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    pub fn of(&self, key: &str) -> Result<Vec<String>, SetsError> {
+    fn of(&self, key: &str) -> Result<Vec<String>, SetsError> {
         self.read(key).map_err(|error| self.failed(&error))
     }
 
@@ -134,14 +178,14 @@ mod tests {
     #[test]
     fn what_was_added_is_there_after_opening_again_and_not_twice() {
         let directory = tempfile::tempdir().unwrap();
-        let sets = VersionSets::open(directory.path()).unwrap();
+        let sets = EmbeddedSets::open(directory.path()).unwrap();
         assert_eq!(sets.of("workspace:1").unwrap(), [""; 0]);
         let both = [member(SetKind::Workspace, "1", "b"), member(SetKind::Workspace, "1", "a")];
         assert_eq!(sets.add(&both).unwrap(), 2);
         assert_eq!(sets.add(&both).unwrap(), 0);
         assert_eq!(sets.add(&[member(SetKind::Version, "1", "a")]).unwrap(), 1);
         drop(sets);
-        let sets = VersionSets::open(directory.path()).unwrap();
+        let sets = EmbeddedSets::open(directory.path()).unwrap();
         assert_eq!(sets.of("workspace:1").unwrap(), ["a", "b"]);
         assert_eq!(sets.of("version:1").unwrap(), ["a"]);
     }
@@ -149,8 +193,8 @@ mod tests {
     #[test]
     fn a_second_owner_is_told_so() {
         let directory = tempfile::tempdir().unwrap();
-        let _sets = VersionSets::open(directory.path()).unwrap();
-        let error = VersionSets::open(directory.path()).err().unwrap();
+        let _sets = EmbeddedSets::open(directory.path()).unwrap();
+        let error = EmbeddedSets::open(directory.path()).err().unwrap();
         assert!(matches!(error, SetsError::InUse(_)), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use waypost_table::TableAddress;
+use waypost_table::{RedisAddress, TableAddress};
 
 use super::setting::{Setting, quoted};
 
@@ -11,29 +11,33 @@ use super::setting::{Setting, quoted};
 pub enum StatsAddress {
     /// In a directory of this machine.
     Embedded(PathBuf),
+    /// In a Redis or Valkey server.
+    Redis(Box<RedisAddress>),
 }
 
 impl std::fmt::Display for StatsAddress {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Embedded(dir) => write!(out, "embedded:{}", dir.display()),
+            Self::Redis(address) => address.fmt(out),
         }
     }
 }
 
 impl Setting for StatsAddress {
     fn kind() -> String {
-        "an address as \"embedded:DIR\"".into()
+        "an address as \"embedded:DIR\" or \"redis://HOST\"".into()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
+        if let Some(address) = RedisAddress::parse(text) {
+            let address = address.map_err(|error| format!("{text:?} is no address of a server: {error}"))?;
+            return Ok(Self::Redis(Box::new(address)));
+        }
         match text.split_once(':') {
             Some(("embedded", dir)) if !dir.is_empty() && !dir.contains('\0') => {
                 Ok(Self::Embedded(dir.into()))
             }
-            Some(("redis" | "rediss" | "redis+sentinel" | "valkey", _)) => Err(format!(
-                "{text:?}: statistics in Redis are not supported in this version: use embedded:DIR"
-            )),
             _ => Err(format!("expected {}, found {text:?}", Self::kind())),
         }
     }
@@ -45,7 +49,7 @@ impl Setting for StatsAddress {
 
 impl Setting for TableAddress {
     fn kind() -> String {
-        "an address as \"embedded:DIR\" or \"file:ROUTES.toml\"".into()
+        "an address as \"embedded:DIR\", \"file:ROUTES.toml\" or \"redis://HOST\"".into()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -62,16 +66,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statistics_live_in_a_directory() {
+    fn statistics_live_in_a_directory_or_in_a_server() {
         assert_eq!(StatsAddress::parse("embedded:/var/x"), Ok(StatsAddress::Embedded("/var/x".into())));
-        for text in ["", "embedded:", "embedded", "/var/x", "sqlite:x"] {
+        let address = StatsAddress::parse("redis://:secret@10.0.0.2").unwrap();
+        assert_eq!(address.to_string(), "redis://:***@10.0.0.2:6379");
+        for text in ["", "embedded:", "embedded", "/var/x", "sqlite:x", "redis:x"] {
             assert!(StatsAddress::parse(text).unwrap_err().starts_with("expected an address"), "{text}");
         }
     }
 
     #[test]
-    fn a_store_of_a_later_version_is_refused_as_such() {
-        let error = StatsAddress::parse("redis://10.0.0.2:6379").unwrap_err();
-        assert!(error.contains("not supported in this version"), "{error}");
+    fn what_is_wrong_with_a_servers_address_is_said() {
+        let error = StatsAddress::parse("redis://10.0.0.2:x").unwrap_err();
+        assert!(error.contains("HOST:PORT"), "{error}");
     }
 }

@@ -99,8 +99,9 @@ section! {
 section! {
     /// The route table, and how its instances are used.
     Table {
-        /// Where the table is: `embedded:DIR`, or `file:ROUTES.toml` (kept by hand, followed as it changes).
-        /// Not set: embedded in `data`.
+        /// Where the table is: `embedded:DIR`; `file:ROUTES.toml` (kept by hand, followed as it changes); or a
+        /// Redis or Valkey server, `redis://`, `rediss://` (TLS), `valkey://` or `redis+sentinel://`, see
+        /// [the Redis table](redis-table.md). Not set: embedded in `data`.
         url: Option<TableAddress> = None => flag "table" "URL" "WAYPOST_TABLE",
         /// How an instance is chosen among those that can be: `p2c` takes the less busy of two drawn at random,
         /// `hash` goes by the client's address.
@@ -114,7 +115,7 @@ section! {
 section! {
     /// The access log and the statistics made from it.
     Stats {
-        /// Where statistics are kept: `embedded:DIR`. Not set: embedded in `data`.
+        /// Where statistics are kept: `embedded:DIR`, or a server as for the table. Not set: embedded in `data`.
         url: Option<StatsAddress> = None => flag "stats" "URL" "WAYPOST_STATS",
         /// The access log, a JSON object a line. Not set: `access.json` in `data`.
         access_log: Option<PathBuf> = None => flag "access-log" "FILE" "WAYPOST_ACCESS_LOG",

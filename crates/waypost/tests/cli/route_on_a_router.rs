@@ -6,6 +6,7 @@ use std::thread;
 use crate::program::{Place, Run, listener};
 use crate::router::Router;
 use waypost::VersionSets;
+use waypost::config::StatsAddress;
 
 #[test]
 fn routes_are_changed_and_shown_through_the_router() {
@@ -60,7 +61,7 @@ fn what_was_added_through_a_router_is_there_when_it_was_killed() {
     assert!(line.contains("in use by another process"), "{line}");
     drop(router);
     assert!(place.ok(&["route", "list", "--table", "embedded:waypost-data"]).contains("a.example"));
-    let sets = VersionSets::open(&place.path().join("waypost-data")).unwrap();
+    let sets = VersionSets::open(&StatsAddress::Embedded(place.path().join("waypost-data"))).unwrap();
     assert_eq!(sets.of("workspace:1").unwrap(), ["12"]);
 }
 

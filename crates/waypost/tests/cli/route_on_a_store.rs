@@ -2,6 +2,7 @@
 
 use crate::program::{Place, Run, listener};
 use waypost::VersionSets;
+use waypost::config::StatsAddress;
 
 const TABLE: &str = "embedded:data";
 
@@ -158,7 +159,7 @@ fn version_types_are_kept_in_the_sets_they_are_counted_to() {
     let elsewhere = ["--version-type", "13", "--workspace", "1", "--stats", "embedded:elsewhere"];
     route(&place, &[&["add", "b.example", "127.0.0.1:1"], &elsewhere[..]].concat());
     let of = |directory: &str, set: &str| {
-        VersionSets::open(&place.path().join(directory)).unwrap().of(set).unwrap()
+        VersionSets::open(&StatsAddress::Embedded(place.path().join(directory))).unwrap().of(set).unwrap()
     };
     assert_eq!(of("data", "workspace:1"), ["12"]);
     assert_eq!(of("data", "application:2"), ["12"]);

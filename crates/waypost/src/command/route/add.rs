@@ -1,7 +1,6 @@
 //! `waypost route add`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -77,7 +76,7 @@ pub(crate) struct Add {
     #[command(flatten)]
     source: Source,
 
-    /// With --table: where workspaces, applications and versions are kept; the table's directory if not given
+    /// With --table: where workspaces, applications and versions are kept; beside the table if not given
     #[arg(long, value_name = "URL", value_parser = <StatsAddress as Setting>::parse, requires = "table")]
     stats: Option<StatsAddress>,
 
@@ -95,15 +94,15 @@ impl Add {
     pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
         let members = self.members()?;
         let memberships = self.memberships()?;
-        let sets = self.sets_directory();
+        let sets = self.sets_address();
         let host = self.host;
         let change = |member: &Member| Change::AddInstance { host: host.clone(), member: member.clone() };
         let mut request = ChangeRequest { changes: members.iter().map(change).collect(), memberships };
-        let routes = self.source.open_to_write()?;
-        if let (Routes::Store(_), Some(directory)) = (&routes, sets) {
+        let routes = self.source.open_to_change()?;
+        if let (Routes::Store(_), Some(sets)) = (&routes, sets) {
             let memberships = std::mem::take(&mut request.memberships);
             if !memberships.is_empty() {
-                VersionSets::open(&directory)?.add(&memberships)?;
+                VersionSets::open(&sets)?.add(&memberships)?;
             }
         }
         let applied = routes.apply(request)?;
@@ -161,10 +160,11 @@ impl Add {
     }
 
     /// Where the sets are, when the store is worked on directly.
-    fn sets_directory(&self) -> Option<PathBuf> {
+    fn sets_address(&self) -> Option<StatsAddress> {
         match (&self.stats, self.source.store_address()?) {
-            (Some(StatsAddress::Embedded(directory)), _) => Some(directory.clone()),
-            (None, TableAddress::Embedded(directory)) => Some(directory.clone()),
+            (Some(address), _) => Some(address.clone()),
+            (None, TableAddress::Embedded(directory)) => Some(StatsAddress::Embedded(directory.clone())),
+            (None, TableAddress::Redis(address)) => Some(StatsAddress::Redis(address.clone())),
             // Kept by hand: the change itself is refused.
             (None, TableAddress::File(_)) => None,
         }

@@ -69,7 +69,8 @@ fn check(routes: &Routes) -> Result<Checked, Failure> {
         Routes::Store(store) => {
             let table = store.table();
             let snapshot = table.snapshot();
-            let problems = check::check(&snapshot, &table.skipped(), None, Some(&Connect::default()));
+            let mut problems = check::check(&snapshot, &table.skipped(), None, Some(&Connect::default()));
+            problems.extend(check::out_of_step(table));
             Ok(Checked { serial: snapshot.serial(), problems, removed: Vec::new() })
         }
     }

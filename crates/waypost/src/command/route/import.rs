@@ -37,7 +37,7 @@ impl Import {
     pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
         let mode = if self.replace { ImportMode::Replace } else { ImportMode::Merge };
         let input = open(&self.file)?;
-        let imported: Imported = match self.source.open_to_write()? {
+        let imported: Imported = match self.source.open_to_change()? {
             Routes::Router(api) => {
                 let mode = if self.replace { "replace" } else { "merge" };
                 api.send_lines("/api/v1/import", &[("mode", mode)], input).map_err(|error| match error {

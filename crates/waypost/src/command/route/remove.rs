@@ -50,7 +50,8 @@ impl Remove {
                 targets.iter().map(change).collect()
             }
         };
-        let applied = self.source.open()?.apply(ChangeRequest { changes, ..ChangeRequest::default() })?;
+        let applied =
+            self.source.open_to_remove()?.apply(ChangeRequest { changes, ..ChangeRequest::default() })?;
         if self.json {
             return output.json(&applied);
         }

@@ -17,7 +17,7 @@ pub(super) struct Source {
     #[command(flatten)]
     router: RouterArgs,
 
-    /// Work on this store directly, without a router: embedded:DIR or file:ROUTES.toml
+    /// Work on this store directly, without a router: embedded:DIR, file:ROUTES.toml or redis://HOST
     #[arg(long, value_name = "URL")]
     table: Option<TableAddress>,
 }
@@ -31,16 +31,31 @@ pub(super) enum Routes {
 }
 
 impl Source {
-    /// The table, which is made if it is to be written and missing.
-    pub(super) fn open_to_write(self) -> Result<Routes, Failure> {
+    /// The table to make changes in, which is made if it is missing. It may not be read.
+    pub(super) fn open_to_change(self) -> Result<Routes, Failure> {
+        match self.table {
+            Some(address) => Ok(Routes::Store(address.open_to_change()?)),
+            None => Ok(Routes::Router(self.router.api()?)),
+        }
+    }
+
+    /// The table to remove from, which must be there. It may not be read.
+    pub(super) fn open_to_remove(self) -> Result<Routes, Failure> {
+        self.must_be_there()?;
+        self.open_to_change()
+    }
+
+    /// The table, which must be there.
+    pub(super) fn open(self) -> Result<Routes, Failure> {
+        self.must_be_there()?;
         match self.table {
             Some(address) => Ok(Routes::Store(address.open()?)),
             None => Ok(Routes::Router(self.router.api()?)),
         }
     }
 
-    /// The table, which must be there: a slip in its address is not to make a new one.
-    pub(super) fn open(self) -> Result<Routes, Failure> {
+    /// A slip in the address of a table is not to make a new one.
+    fn must_be_there(&self) -> Result<(), Failure> {
         if let Some(TableAddress::Embedded(directory)) = &self.table {
             let there = directory.join(FILE_NAME).try_exists();
             // What can't even be looked at is the store's to explain.
@@ -51,7 +66,7 @@ impl Source {
                 )));
             }
         }
-        self.open_to_write()
+        Ok(())
     }
 
     /// The store's address, when it is worked on directly.
