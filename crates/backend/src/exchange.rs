@@ -6,36 +6,9 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
 
-use waypost_http1::{Host, RequestHead, ResponseHead};
+use waypost_http1::{Host, RequestHead, ResponseHead, Scheme};
 
 use crate::body::Body;
-
-/// How the client speaks to us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// In the clear.
-    Http,
-    /// Over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// As it stands in an URL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-
-    /// The port that is meant when none is named.
-    pub fn default_port(self) -> u16 {
-        match self {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }
-    }
-}
 
 /// What is known of the client's connection.
 #[derive(Debug, Clone, Copy)]

@@ -30,7 +30,7 @@ pub use body::{Body, BodyError, Fill, Source};
 pub use buffer::{Buffer, recycle, spare};
 pub use client::{Client, ClientOptions};
 pub use deadline::{Deadline, Timers};
-pub use exchange::{Downstream, Exchange, Interim, Notes, Scheme};
+pub use exchange::{Downstream, Exchange, Interim, Notes};
 pub use failure::{Failure, FailureKind};
 pub use redirect::Redirect;
 pub use respond::Respond;

@@ -26,6 +26,7 @@ pub mod host;
 mod name;
 mod request;
 mod response;
+mod scheme;
 
 pub use chunked::ChunkedDecoder;
 pub use error::{RequestError, ResponseError};
@@ -36,3 +37,4 @@ pub use host::{Host, HostError};
 pub use name::{Name, NameSet};
 pub use request::{RequestHead, Target, Version};
 pub use response::ResponseHead;
+pub use scheme::Scheme;

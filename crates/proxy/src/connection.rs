@@ -16,10 +16,9 @@ use http::{Method, StatusCode};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use waypost_backend::{
-    Body, BodyError, Downstream, Exchange, Failure, FailureKind, Fill, Interim, Response, Scheme, recycle,
-    spare,
+    Body, BodyError, Downstream, Exchange, Failure, FailureKind, Fill, Interim, Response, recycle, spare,
 };
-use waypost_http1::{HeadScanner, Host, Name, RequestError, Scan, Version, request_body_length};
+use waypost_http1::{HeadScanner, Host, Name, RequestError, Scan, Scheme, Version, request_body_length};
 
 use crate::answer;
 use crate::downlink::Downlink;

@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
+pub use waypost_http1::Scheme;
+
 use crate::pattern::Pattern;
 
 /// The longest version type, node or instance key, and the longest backend name, in bytes.
@@ -26,37 +28,6 @@ pub const MAX_PATH: usize = 1024;
 
 /// The weight of a member that says none.
 pub const DEFAULT_WEIGHT: u16 = 1;
-
-/// How an instance is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// Plain HTTP.
-    #[default]
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// The scheme as it is written in an URL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-
-    fn is_http(&self) -> bool {
-        *self == Scheme::Http
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Where a member's requests go: the part of it that, with its path, tells it from its siblings.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,7 +75,7 @@ pub struct Member {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// How to speak to the address.
-    #[serde(skip_serializing_if = "Scheme::is_http")]
+    #[serde(skip_serializing_if = "is_http")]
     pub scheme: Scheme,
     /// The backend of the configuration that serves this member instead of the address.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -341,6 +312,10 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, MemberError> {
     Ok(address)
 }
 
+fn is_http(scheme: &Scheme) -> bool {
+    *scheme == Scheme::Http
+}
+
 fn parse_scheme(text: &str) -> Result<Scheme, MemberError> {
     match text {
         "http" => Ok(Scheme::Http),
@@ -358,7 +333,7 @@ impl fmt::Display for Member {
         }
         let weight = (self.weight != DEFAULT_WEIGHT).then(|| format!("weight={}", self.weight));
         let path = self.path.as_ref().map(|path| format!("path={path}"));
-        let scheme = (!self.scheme.is_http()).then(|| format!("scheme={}", self.scheme));
+        let scheme = (self.scheme != Scheme::Http).then(|| format!("scheme={}", self.scheme));
         let backend = self.backend.as_ref().map(|backend| format!("backend={backend}"));
         let extensions: Vec<String> = [weight, path, scheme, backend].into_iter().flatten().collect();
 

@@ -175,7 +175,8 @@ mod tests {
     use std::net::SocketAddr;
 
     use waypost_backend::upstream::{InFlight, Registry};
-    use waypost_backend::{Downstream, Scheme, Timers};
+    use waypost_backend::{Downstream, Timers};
+    use waypost_http1::Scheme;
 
     use crate::entry::Entry;
     use crate::matching::{Match, find};
