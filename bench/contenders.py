@@ -7,7 +7,6 @@ if it needs one, a file in configs/.
 
 import json
 import os
-import socket
 import subprocess
 import uuid
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from machine import BenchError, Process, free_port
+from redis_server import RedisServer
 
 CONFIGS = Path(__file__).parent / "configs"
 HOSTS = 10_000
@@ -185,30 +185,9 @@ class NginxLuaRedis(Nginx):
     proxy_pass = "instance"
 
     def start(self):
-        port = free_port()
-        self.helper = self.run(
-            "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-            "--dir", self.directory, name="redis", core=self.stage.load_core,
-        )
-        self.helper.wait_for(port)
-        self._fill(port)
-        super().start(REDIS_HOST="127.0.0.1", REDIS_PORT=port, PASS=self.proxy_pass)
-
-    def _fill(self, port):
-        commands = bytearray()
-        count = 0
-        for host, address, version_type, node, instance in self.stage.members():
-            words = "SADD", f"instances:{host}", f"{address}#{version_type}#{node}#{instance}"
-            commands += b"*%d\r\n" % len(words)
-            for word in words:
-                commands += b"$%d\r\n%s\r\n" % (len(word), word.encode())
-            count += 1
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            connection.sendall(commands)
-            replies = connection.makefile("rb")
-            for _ in range(count):
-                if (reply := replies.readline()) != b":1\r\n":
-                    raise BenchError(f"Redis did not take the routes: {reply!r}")
+        self.helper = self._running.enter_context(RedisServer(self.stage.load_core, self.directory))
+        self.helper.fill(self.stage.members())
+        super().start(REDIS_HOST="127.0.0.1", REDIS_PORT=self.helper.port, PASS=self.proxy_pass)
 
 
 class NginxLuaRedisReconnecting(NginxLuaRedis):

@@ -94,13 +94,14 @@ def machine():
     ]
 
 
-def as_json(results_by_body, load):
+def as_json(results_by_body, load, freshness):
     """Everything measured, for a program to read."""
     results = {
         str(body): {name: [asdict(run) for run in runs] for name, runs in results.items()}
         for body, results in results_by_body.items()
     }
-    return json.dumps({"machine": machine(), "load": asdict(load), "results": results}, indent=2) + "\n"
+    whole = {"machine": machine(), "load": asdict(load), "results": results, "freshness": freshness}
+    return json.dumps(whole, indent=2) + "\n"
 
 
 def markdown(head, rows):

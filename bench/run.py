@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import freshness
 import report
 from contenders import CONTENDERS, Stage
 from machine import BenchError
@@ -21,13 +22,15 @@ from measure import Load, measure
 SMALL_BODY = 100
 LARGE_BODY = 10 * 1024
 SCALE_DEADLINE = 900
+# What `--only` takes beside contenders.
+FRESHNESS = "freshness"
 
 
 def arguments():
     names = ", ".join(CONTENDERS)
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one round of 3 seconds, small bodies: a smoke test")
-    parser.add_argument("--only", metavar="A,B", help=f"only these contenders ({names}), and no table")
+    parser.add_argument("--only", metavar="A,B", help=f"only these contenders ({names}) or {FRESHNESS}, and no table")
     parser.add_argument("--seconds", type=int, default=10, metavar="N", help="load for so long a run (default 10)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs a contender (default 3)")
     parser.add_argument("--connections", type=int, default=64, metavar="N", help="clients' connections (default 64)")
@@ -36,10 +39,12 @@ def arguments():
     chosen = parser.parse_args()
     if chosen.seconds < 1 or chosen.rounds < 1 or chosen.connections < 1:
         parser.error("--seconds, --rounds and --connections are at least 1")
-    chosen.contenders = chosen.only.split(",") if chosen.only else list(CONTENDERS)
+    wanted = chosen.only.split(",") if chosen.only else [*CONTENDERS, FRESHNESS]
+    chosen.contenders = [name for name in wanted if name != FRESHNESS]
+    chosen.freshness = FRESHNESS in wanted
     for name in chosen.contenders:
         if name not in CONTENDERS:
-            parser.error(f"there is no contender '{name}'; there are {names}")
+            parser.error(f"there is no contender '{name}'; there are {names} and {FRESHNESS}")
     return chosen
 
 
@@ -91,9 +96,10 @@ def main():
         contenders = [CONTENDERS[name](stage) for name in chosen.contenders]
         for line in report.machine():
             print(line)
-        print(f"{load.connections} connections, {load.seconds} s a run; the contender alone on its core")
         results = {}
-        for body, rounds in cases:
+        if contenders:
+            print(f"{load.connections} connections, {load.seconds} s a run; the contender alone on its core")
+        for body, rounds in cases if contenders else []:
             results[body] = run_rounds(contenders, load, body, rounds)
             print(f"\n## Responses of {body:,} bytes, {rounds} round(s)\n")
             print(report.table(results[body]), flush=True)
@@ -101,9 +107,14 @@ def main():
                 print(f"\nRough: something else used the core of {', '.join(names)}.")
             if lines := report.aims(results[body]):
                 print("\n" + "\n".join(lines))
-        print("\n" + "\n".join(f"{contender.name}: {contender.about}" for contender in contenders), flush=True)
+        if contenders:
+            print("\n" + "\n".join(f"{contender.name}: {contender.about}" for contender in contenders), flush=True)
+        fresh = freshness.measure(stage, chosen.quick) if chosen.freshness else None
+        if fresh:
+            print("\n## How soon a change of the Redis table is routed\n")
+            print(freshness.show(fresh), flush=True)
     if chosen.json:
-        chosen.json.write_text(report.as_json(results, load))
+        chosen.json.write_text(report.as_json(results, load, fresh))
     if not chosen.only:
         print_scale()
 
