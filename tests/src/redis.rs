@@ -49,8 +49,7 @@ impl RedisBuilder {
     /// Makes it a replica.
     pub fn replica_of(self, master: &Redis) -> RedisBuilder {
         let (host, port) = (master.address().ip().to_string(), master.address().port().to_string());
-        // A full transfer begins at once, and a lost master is looked for every second.
-        self.option("replicaof", &[&host, &port]).option("repl-diskless-sync-delay", &["0"])
+        self.option("replicaof", &[&host, &port])
     }
 
     /// Runs it in a network namespace.
@@ -110,7 +109,8 @@ impl Redis {
         let ip = self.address().ip().to_string();
         command.args(["--port", &self.port.number().to_string(), "--bind", &ip]).arg("--dir");
         command.arg(self.directory.path()).args(["--save", "", "--protected-mode", "no"]);
-        command.args(&self.options);
+        // A replica is filled as soon as it asks.
+        command.args(["--repl-diskless-sync-delay", "0"]).args(&self.options);
         self.process = Some(Process::start(&mut command));
     }
 
