@@ -197,6 +197,14 @@ impl Router {
         self.process.as_mut().expect("the router runs")
     }
 
+    /// Its process id, to send signals while others use the router.
+    ///
+    /// # Panics
+    /// When it doesn't run.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("the router runs").id()
+    }
+
     /// Opens a connection to it.
     pub fn connect(&self) -> Client {
         Client::connect(self.http())

@@ -16,7 +16,8 @@ use http::{Method, StatusCode};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use waypost_backend::{
-    Body, BodyError, Downstream, Exchange, Failure, FailureKind, Fill, Interim, Response, recycle, spare,
+    Backend, Body, BodyError, Downstream, Exchange, Failure, FailureKind, Fill, Interim, Response, recycle,
+    spare,
 };
 use waypost_http1::{HeadScanner, Host, Name, RequestError, Scan, Scheme, Version, request_body_length};
 
@@ -24,6 +25,7 @@ use crate::answer;
 use crate::downlink::Downlink;
 use crate::finish::{Seen, Story};
 use crate::outgoing::{Framing, Outgoing, Sent};
+use crate::server::Settings;
 use crate::tunnel;
 use crate::worker::Worker;
 
@@ -39,6 +41,8 @@ const DISCARD: usize = 64 * 1024;
 /// A client's connection and the buffers it uses for one request after the other.
 pub(crate) struct Connection {
     worker: Rc<Worker>,
+    /// What is in force for the exchange in hand.
+    settings: Rc<Settings>,
     link: Rc<Downlink>,
     exchange: Exchange,
     interim: Interim,
@@ -80,22 +84,22 @@ impl Connection {
         client: SocketAddr,
         local: SocketAddr,
     ) {
-        let limits = worker.limits();
-        let link =
-            Rc::new(Downlink::new(transport, worker.timers.deadline(), limits.idle_timeout, limits.max_body));
+        let link = Rc::new(Downlink::new(transport, worker.timers.deadline()));
         let outgoing = Outgoing::new(worker.timers.deadline());
+        let (settings, _) = worker.settings();
+        let mut patience = settings.limits.header_timeout;
         let mut connection = Connection {
             worker,
+            settings,
             link,
             exchange: Exchange::new(Downstream { client, local, scheme: Scheme::Http }),
             interim: Interim::default(),
             outgoing,
         };
         let mut next = Next::Keep;
-        let mut patience = connection.worker.limits().header_timeout;
         while next == Next::Keep && connection.wait(patience).await {
             next = connection.serve_one().await;
-            patience = connection.worker.limits().idle_timeout;
+            patience = connection.settings.limits.idle_timeout;
         }
         connection.end(next).await;
     }
@@ -131,6 +135,8 @@ impl Connection {
     /// Reads a request and answers it.
     async fn serve_one(&mut self) -> Next {
         let mut story = Story::begin();
+        let (settings, tree) = self.worker.settings();
+        self.settings = settings;
         self.outgoing.begin();
         self.link.received.set(0);
         self.exchange.notes.clear();
@@ -150,7 +156,7 @@ impl Connection {
             return self.refuse_for(error, story).await;
         }
         story.seen = Seen::Host;
-        let too_large = match (self.worker.limits().max_body, self.exchange.body.length()) {
+        let too_large = match (self.settings.limits.max_body, self.exchange.body.length()) {
             (Some(most), Some(length)) => length > most,
             _ => false,
         };
@@ -160,14 +166,14 @@ impl Connection {
             return self.refuse(answer::to_failure(&failure), story).await;
         }
         story.id = self.worker.ids.next();
-        if self.worker.forwarding().apply(&mut self.exchange, &story.id).is_err() {
+        if self.settings.forwarding.apply(&mut self.exchange, &story.id).is_err() {
             return self.refuse_for(RequestError::Field, story).await;
         }
-        self.answer(keep, story).await
+        self.answer(&*tree, keep, story).await
     }
 
-    async fn answer(&mut self, keep: bool, mut story: Story) -> Next {
-        let response = match self.call().await {
+    async fn answer(&mut self, tree: &dyn Backend, keep: bool, mut story: Story) -> Next {
+        let response = match self.call(tree).await {
             Outcome::Answered(Ok(response)) => response,
             Outcome::Answered(Err(failure)) => {
                 story.error = Some(failure.to_string());
@@ -191,8 +197,8 @@ impl Connection {
 
     /// Reads one head into the exchange.
     async fn read_head(&mut self) -> Result<(), NoHead> {
-        let worker = Rc::clone(&self.worker);
-        let limits = worker.limits();
+        let settings = Rc::clone(&self.settings);
+        let limits = &settings.limits;
         self.link.deadline.set(limits.header_timeout);
         let mut scanner = HeadScanner::new();
         let mut skipped = false;
@@ -240,6 +246,8 @@ impl Connection {
         let expects = request.expects_continue()?;
         let modern = request.version == Version::Http11;
         exchange.wants_upgrade = modern && wants_upgrade(&request.fields);
+        self.link.idle_timeout.set(self.settings.limits.idle_timeout);
+        self.link.max_body.set(self.settings.limits.max_body);
         (exchange.host, exchange.port) = (host, port);
         exchange.expects_continue = expects;
         exchange.interim = modern.then(|| self.interim.clone());
@@ -247,14 +255,13 @@ impl Connection {
         self.link.deadline.set(if self.link.body_done.get() {
             Duration::ZERO
         } else {
-            self.link.idle_timeout
+            self.link.idle_timeout.get()
         });
         Ok(())
     }
 
     /// Has the backend answer. The client is watched meanwhile, and gets interim responses.
-    async fn call(&mut self) -> Outcome {
-        let tree = self.worker.tree();
+    async fn call(&mut self, tree: &dyn Backend) -> Outcome {
         let Connection { exchange, link, interim, outgoing, .. } = self;
         // Asked inside the future, so that a panic in the asking is caught by the polling below.
         let mut call = std::pin::pin!(async move { tree.call(exchange).await });
@@ -279,7 +286,7 @@ impl Connection {
         self.interim.drain_into(self.outgoing.buffer());
         let request = &self.exchange.request;
         let (framing, keep) = self.outgoing.write_head(request, &mut response, keep, &self.worker.date);
-        let idle = self.worker.limits().idle_timeout;
+        let idle = self.settings.limits.idle_timeout;
         let sent = self.outgoing.send_body(&self.link, &mut response.body, framing, idle, &mut story).await;
         let next = match sent {
             Sent::Whole if !self.link.body_done.get() => Next::Linger,
@@ -342,12 +349,12 @@ impl Connection {
         self.interim.drain_into(out);
         response.head.write_to(out);
         out.extend_from_slice(b"Connection: upgrade\r\n\r\n");
-        let (link, idle) = (&self.link, self.worker.limits().idle_timeout);
+        let (link, idle) = (&self.link, self.settings.limits.idle_timeout);
         let mut none = Body::empty();
         let head = self.outgoing.send_body(link, &mut none, Framing::Plain, idle, &mut story).await;
         if let (Sent::Whole, Some(tunnel)) = (head, response.tunnel.take()) {
             let mut ahead = self.link.input.take();
-            let timeout = self.worker.limits().tunnel_timeout;
+            let timeout = self.settings.limits.tunnel_timeout;
             let link = &self.link;
             let moved = tunnel::run(&link.transport, &mut ahead, *tunnel, &link.deadline, timeout).await;
             self.outgoing.add_sent(moved.down);

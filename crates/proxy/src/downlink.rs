@@ -24,32 +24,27 @@ pub(crate) struct Downlink {
     /// For whatever is waited for from the client.
     pub(crate) deadline: Deadline,
     /// Time a client has between two arrivals of a body's bytes.
-    pub(crate) idle_timeout: Duration,
+    pub(crate) idle_timeout: Cell<Duration>,
     /// Bytes of the request that have been used: head, chunk lines and all.
     pub(crate) received: Cell<u64>,
     /// The request's body has been read to its end.
     pub(crate) body_done: Cell<bool>,
     /// The client waits for this before it sends the body.
     pub(crate) continue_owed: RefCell<Option<Interim>>,
-    max_body: Option<u64>,
+    pub(crate) max_body: Cell<Option<u64>>,
 }
 
 impl Downlink {
-    pub(crate) fn new(
-        transport: TcpStream,
-        deadline: Deadline,
-        idle_timeout: Duration,
-        max_body: Option<u64>,
-    ) -> Downlink {
+    pub(crate) fn new(transport: TcpStream, deadline: Deadline) -> Downlink {
         Downlink {
             transport: RefCell::new(transport),
             input: RefCell::default(),
             deadline,
-            idle_timeout,
+            idle_timeout: Cell::default(),
             received: Cell::new(0),
             body_done: Cell::new(true),
             continue_owed: RefCell::new(None),
-            max_body,
+            max_body: Cell::default(),
         }
     }
 
@@ -129,7 +124,7 @@ impl Incoming {
             }
             if length > 0 {
                 self.taken += length as u64;
-                if self.link.max_body.is_some_and(|most| self.taken > most) {
+                if self.link.max_body.get().is_some_and(|most| self.taken > most) {
                     return Err(BodyError::TooLarge);
                 }
                 return Ok(Some(Fill::Data));
@@ -168,7 +163,7 @@ impl Source for Incoming {
                     self.link.deadline.clear();
                     self.link.continue_owed.borrow_mut().take();
                 } else {
-                    self.link.deadline.set(self.link.idle_timeout);
+                    self.link.deadline.set(self.link.idle_timeout.get());
                 }
                 return Poll::Ready(Ok(fill));
             }

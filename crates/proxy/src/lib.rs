@@ -27,5 +27,5 @@ mod worker;
 pub use forward::Forwarding;
 pub use limits::Limits;
 pub use listener::ListenError;
-pub use server::{Counters, Options, Server, TreeBuilder};
+pub use server::{Counters, Options, Server, Settings, TreeBuilder};
 pub use worker::Ground;

@@ -20,22 +20,29 @@ use crate::worker::{Ground, Plan, Worker};
 /// Builds a worker's own tree, on the worker's thread.
 pub type TreeBuilder = Arc<dyn Fn(&Ground) -> Rc<dyn Backend> + Send + Sync>;
 
+/// What can change while a server runs.
+#[derive(Clone)]
+pub struct Settings {
+    /// Limits on clients.
+    pub limits: Limits,
+    /// Rules for forwarding.
+    pub forwarding: Forwarding,
+    /// The tree.
+    pub tree: TreeBuilder,
+}
+
 /// What a server is started with.
 pub struct Options {
     /// Addresses to listen on; port 0 is any free one.
     pub listen: Vec<SocketAddr>,
     /// How many threads serve, at least one.
     pub workers: usize,
-    /// Limits on clients.
-    pub limits: Limits,
-    /// Rules for forwarding.
-    pub forwarding: Forwarding,
+    /// What can change later.
+    pub settings: Settings,
     /// What is known of the servers behind.
     pub registry: Arc<Registry>,
     /// Where finished exchanges are told.
     pub access_log: Option<Arc<AccessLog>>,
-    /// The tree.
-    pub tree: TreeBuilder,
 }
 
 /// Where a server is in its life.
@@ -47,10 +54,15 @@ pub(crate) enum Phase {
     Stopped,
 }
 
+/// What the workers are told; they look when it changes.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    pub(crate) phase: Phase,
+    pub(crate) settings: Arc<Settings>,
+}
+
 /// What workers share.
 pub(crate) struct Shared {
-    pub(crate) limits: Limits,
-    pub(crate) forwarding: Forwarding,
     pub(crate) registry: Arc<Registry>,
     pub(crate) counters: Counters,
     pub(crate) places: Arc<Places>,
@@ -140,7 +152,7 @@ impl Drop for Place {
 pub struct Server {
     addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
-    phase: watch::Sender<Phase>,
+    orders: watch::Sender<Orders>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -158,22 +170,20 @@ impl Server {
             }
         }
         let shared = Arc::new(Shared {
-            limits: options.limits,
-            forwarding: options.forwarding,
             registry: options.registry,
             counters: Counters::default(),
             places: Arc::default(),
         });
-        let (phase, _) = watch::channel(Phase::Serving);
+        let settings = Arc::new(options.settings);
+        let (orders, _) = watch::channel(Orders { phase: Phase::Serving, settings });
         let mut threads = Vec::new();
         for (index, listeners) in listeners.into_iter().enumerate() {
             let plan = Plan {
                 index,
                 listeners,
                 shared: Arc::clone(&shared),
-                phase: phase.subscribe(),
+                orders: orders.subscribe(),
                 log: options.access_log.as_ref().map(|log| log.handle()),
-                tree: Arc::clone(&options.tree),
             };
             let address = addresses.first().copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
@@ -183,7 +193,7 @@ impl Server {
             });
             threads.push(thread.map_err(|error| ListenError { address, error })?);
         }
-        Ok(Server { addresses, shared, phase, threads })
+        Ok(Server { addresses, shared, orders, threads })
     }
 
     /// Where it listens.
@@ -208,13 +218,19 @@ impl Server {
 
     /// Takes no more connections, and lets those there are end with the exchange in hand.
     pub fn drain(&self) {
-        self.phase.send_replace(Phase::Draining);
+        self.orders.send_modify(|orders| orders.phase = Phase::Draining);
+    }
+
+    /// Puts other settings in force. An exchange in flight keeps those it began with; connections, and
+    /// what has become of an upgraded one, stay.
+    pub fn reload(&self, settings: Settings) {
+        self.orders.send_modify(|orders| orders.settings = Arc::new(settings));
     }
 
     /// Ends all workers now. Returns how many connections had to be cut off.
     pub fn stop(mut self) -> u32 {
         let cut = self.connections();
-        self.phase.send_replace(Phase::Stopped);
+        self.orders.send_modify(|orders| orders.phase = Phase::Stopped);
         for thread in self.threads.drain(..) {
             // A worker that panicked has said so.
             let _ = thread.join();

@@ -17,10 +17,8 @@ use waypost_stats::{LogHandle, Record};
 use crate::connection::Connection;
 use crate::date::Date;
 use crate::finish::{Seen, Story};
-use crate::forward::Forwarding;
-use crate::limits::Limits;
 use crate::request_id::RequestIds;
-use crate::server::{Phase, Shared, TreeBuilder};
+use crate::server::{Orders, Phase, Settings, Shared};
 
 /// What a worker's tree is built on.
 #[derive(Debug)]
@@ -34,9 +32,8 @@ pub(crate) struct Plan {
     pub(crate) index: usize,
     pub(crate) listeners: Vec<StdListener>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) log: Option<LogHandle>,
-    pub(crate) tree: TreeBuilder,
 }
 
 /// What the connections of one thread share.
@@ -45,8 +42,8 @@ pub(crate) struct Worker {
     pub(crate) date: Date,
     pub(crate) ids: RequestIds,
     shared: Arc<Shared>,
-    tree: RefCell<Rc<dyn Backend>>,
-    peers: Rc<Peers>,
+    settings: RefCell<(Rc<Settings>, Rc<dyn Backend>)>,
+    ground: Ground,
     log: RefCell<Option<LogHandle>>,
     draining: Cell<bool>,
     connections: Cell<usize>,
@@ -66,14 +63,15 @@ impl Worker {
         runtime.block_on(async {
             let timers = Timers::new();
             let peers = Peers::new(Arc::clone(&plan.shared.registry), Rc::clone(&timers));
-            let tree = (plan.tree)(&Ground { peers: Rc::clone(&peers) });
+            let ground = Ground { peers };
+            let settings = settle(&plan.orders.borrow().settings, &ground);
             let worker = Rc::new(Worker {
                 timers,
                 date: Date::default(),
                 ids: RequestIds::new(),
                 shared: Arc::clone(&plan.shared),
-                tree: RefCell::new(tree),
-                peers,
+                settings: RefCell::new(settings),
+                ground,
                 log: RefCell::new(plan.log),
                 draining: Cell::new(false),
                 connections: Cell::new(0),
@@ -86,10 +84,10 @@ impl Worker {
             let mut accepting = Vec::new();
             for listener in plan.listeners {
                 let listener = TcpListener::from_std(listener)?;
-                let task = accept(Rc::clone(&worker), listener, plan.phase.clone());
+                let task = accept(Rc::clone(&worker), listener, plan.orders.clone());
                 accepting.push(tokio::task::spawn_local(task));
             }
-            worker.live(plan.phase).await;
+            worker.live(plan.orders).await;
             for task in accepting {
                 // An accept loop has no way to fail; if it did, the worker ends all the same.
                 let _ = task.await;
@@ -99,25 +97,31 @@ impl Worker {
     }
 
     /// Ticks until the worker has nothing more to do.
-    async fn live(&self, mut phase: watch::Receiver<Phase>) {
+    async fn live(&self, mut orders: watch::Receiver<Orders>) {
         let mut interval = tokio::time::interval(Timers::TICK);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut ticks = 0u64;
+        let mut told = Arc::clone(&orders.borrow().settings);
         loop {
             tokio::select! {
                 _ = interval.tick() => {
                     self.tick();
                     ticks += 1;
                     if ticks.is_multiple_of(10) {
-                        self.peers.sweep();
+                        self.ground.peers.sweep();
                     }
                 }
-                changed = phase.changed() => if changed.is_err() {
+                changed = orders.changed() => if changed.is_err() {
                     // The server was dropped.
                     return;
                 },
             }
-            match *phase.borrow_and_update() {
+            let Orders { phase, settings } = orders.borrow_and_update().clone();
+            if !Arc::ptr_eq(&settings, &told) {
+                *self.settings.borrow_mut() = settle(&settings, &self.ground);
+                told = settings;
+            }
+            match phase {
                 Phase::Serving => {}
                 Phase::Draining => {
                     if !self.draining.replace(true) {
@@ -141,16 +145,10 @@ impl Worker {
         }
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.shared.limits
-    }
-
-    pub(crate) fn forwarding(&self) -> &Forwarding {
-        &self.shared.forwarding
-    }
-
-    pub(crate) fn tree(&self) -> Rc<dyn Backend> {
-        Rc::clone(&self.tree.borrow())
+    /// What is in force now. An exchange asks once and keeps it.
+    pub(crate) fn settings(&self) -> (Rc<Settings>, Rc<dyn Backend>) {
+        let settings = self.settings.borrow();
+        (Rc::clone(&settings.0), Rc::clone(&settings.1))
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -198,12 +196,17 @@ impl Worker {
     }
 }
 
+/// Makes this worker's own of what all are told: its tree above all.
+fn settle(settings: &Settings, ground: &Ground) -> (Rc<Settings>, Rc<dyn Backend>) {
+    (Rc::new(settings.clone()), (settings.tree)(ground))
+}
+
 /// Accepts connections on one socket until the worker drains.
-async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
+async fn accept(worker: Rc<Worker>, listener: TcpListener, mut orders: watch::Receiver<Orders>) {
     loop {
         tokio::select! {
             biased;
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+            _ = orders.wait_for(|orders| orders.phase != Phase::Serving) => break,
             accepted = listener.accept() => match accepted {
                 Ok((transport, client)) => admit(&worker, transport, client),
                 Err(error) => {
@@ -234,7 +237,8 @@ async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
 
 /// Serves a connection, if there may be one more.
 fn admit(worker: &Rc<Worker>, transport: TcpStream, client: SocketAddr) {
-    let Some(place) = worker.shared.places.take(client.ip(), &worker.shared.limits) else {
+    let (settings, _) = worker.settings();
+    let Some(place) = worker.shared.places.take(client.ip(), &settings.limits) else {
         worker.shared.counters.refused.fetch_add(1, Relaxed);
         return;
     };

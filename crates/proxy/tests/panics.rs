@@ -12,7 +12,7 @@ use waypost_backend::upstream::Registry;
 use waypost_backend::{
     Backend, Body, BodyError, Call, Exchange, Explanation, Fill, Report, Response, Sketch, Source,
 };
-use waypost_proxy::{Forwarding, Limits, Options, Server};
+use waypost_proxy::{Forwarding, Limits, Options, Server, Settings};
 
 /// Panics where the path says, and answers otherwise.
 struct Panics;
@@ -60,11 +60,13 @@ fn serve() -> (Server, SocketAddr) {
     let server = Server::start(Options {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         workers: 1,
-        limits: Limits::default(),
-        forwarding: Forwarding::default(),
+        settings: Settings {
+            limits: Limits::default(),
+            forwarding: Forwarding::default(),
+            tree: Arc::new(|_: &_| Rc::new(Panics)),
+        },
         registry: Registry::new(),
         access_log: None,
-        tree: Arc::new(|_: &_| Rc::new(Panics)),
     })
     .expect("a free port");
     let address = server.addresses()[0];

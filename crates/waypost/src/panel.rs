@@ -1,8 +1,8 @@
 //! What the admin API sees of the running router.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
 use waypost_backend::upstream::{Peers, Registry};
@@ -14,14 +14,15 @@ use crate::tree::Tree;
 
 /// The router behind the admin API.
 pub(crate) struct Panel {
-    tree: Arc<Tree>,
+    /// Locked for as long as it takes to clone or to replace the pointer.
+    tree: Mutex<Arc<Tree>>,
     registry: Arc<Registry>,
     draining: AtomicBool,
 }
 
 impl Panel {
     pub(crate) fn new(tree: Arc<Tree>, registry: Arc<Registry>) -> Self {
-        Self { tree, registry, draining: AtomicBool::new(false) }
+        Self { tree: Mutex::new(tree), registry, draining: AtomicBool::new(false) }
     }
 
     /// Says that the router is on its way out.
@@ -29,11 +30,20 @@ impl Panel {
         self.draining.store(true, Relaxed);
     }
 
+    /// Looks at another tree from now on.
+    pub(crate) fn set_tree(&self, tree: Arc<Tree>) {
+        *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = tree;
+    }
+
+    fn tree(&self) -> Arc<Tree> {
+        Arc::clone(&self.tree.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Looks at a tree built for this: those of the workers never leave their threads. It has no connections,
     /// and nothing is sent through it.
     fn look<T>(&self, look: impl FnOnce(&dyn Backend) -> T) -> T {
         let peers = Peers::new(Arc::clone(&self.registry), Timers::new());
-        look(&*self.tree.build(&peers))
+        look(&*self.tree().build(&peers))
     }
 }
 
@@ -51,7 +61,7 @@ impl waypost_admin::Router for Panel {
     }
 
     fn backend_names(&self) -> BTreeSet<String> {
-        self.tree.named_by_table()
+        self.tree().named_by_table()
     }
 
     fn is_draining(&self) -> bool {

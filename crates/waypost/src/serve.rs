@@ -9,8 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use waypost_admin::{Admin, AdminServer, RunningAdmin};
 use waypost_backend::upstream::Registry;
-use waypost_http1::HeadLimits;
-use waypost_proxy::{Forwarding, Ground, Limits, Options, Server};
+use waypost_proxy::{Ground, Options, Server, Settings};
 use waypost_stats::{AccessLog, AccessLogOptions};
 use waypost_table::TableStore;
 
@@ -20,7 +19,7 @@ use crate::config::{Config, Overrides};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::panel::Panel;
-use crate::tree::Tree;
+use crate::tree::{Tree, forwarding, limits};
 use crate::version_sets::VersionSets;
 use crate::{log, node};
 
@@ -44,6 +43,10 @@ pub(crate) struct Serve {
 
 /// A router that runs.
 struct Running {
+    /// Where its configuration comes from.
+    source: Serve,
+    /// What is in force.
+    config: Arc<Config>,
     server: Server,
     admin: RunningAdmin,
     panel: Arc<Panel>,
@@ -71,7 +74,7 @@ impl Serve {
             // Heard from here on: a signal during the start is not lost.
             let signals = Signals::listen()
                 .map_err(|source| Failure::System { what: "signals can't be listened to", source })?;
-            let running = Running::start(&config)?;
+            let running = Running::start(self, config)?;
             let program = std::env::args().next().unwrap_or_else(|| "waypost".to_owned());
             let banner = output.text(Banner {
                 program: &program,
@@ -84,13 +87,13 @@ impl Serve {
                 // A router runs just as well when nobody reads what it prints.
                 tracing::debug!(%error, "the addresses could not be printed");
             }
-            running.live(signals, config.general.drain_timeout).await
+            running.live(signals).await
         })
     }
 }
 
 impl Running {
-    fn start(config: &Arc<Config>) -> Result<Self, Failure> {
+    fn start(source: Serve, config: Arc<Config>) -> Result<Self, Failure> {
         let token = match (&config.admin.token, &config.admin.token_file) {
             (Some(token), _) => Some(token.clone()),
             (None, Some(file)) => Some(read_token(file)?),
@@ -111,17 +114,15 @@ impl Running {
         let access_log = Arc::new(AccessLog::open(config.access_log(), log_options)?);
 
         let registry = Registry::new();
-        let tree = Arc::new(Tree::new(Arc::clone(config), Arc::clone(store.table()))?);
+        let tree = Arc::new(Tree::new(Arc::clone(&config), Arc::clone(store.table()))?);
         let panel = Arc::new(Panel::new(Arc::clone(&tree), Arc::clone(&registry)));
         let admin_socket = AdminServer::bind(config.listen.admin)?;
         let server = Server::start(Options {
             listen: config.listen.http.clone(),
-            workers: workers(config),
-            limits: limits(config),
-            forwarding: forwarding(config),
+            workers: workers(&config),
+            settings: settings(&config, tree),
             registry,
             access_log: Some(Arc::clone(&access_log)),
-            tree: Arc::new(move |ground: &Ground| tree.build(&ground.peers)),
         })?;
         let mut admin = Admin::new(Arc::clone(&store), panel.clone()).with_sets(Arc::new(sets));
         if let Some(token) = token {
@@ -130,22 +131,21 @@ impl Running {
         let admin = admin_socket
             .start(admin)
             .map_err(|source| Failure::System { what: "the admin API can't be started", source })?;
-        tracing::info!(%node, workers = workers(config), "router started");
-        Ok(Self { server, admin, panel, store, access_log })
+        tracing::info!(%node, workers = workers(&config), "router started");
+        Ok(Self { source, config, server, admin, panel, store, access_log })
     }
 
     /// Runs until it is told to end, and ends.
-    async fn live(self, mut signals: Signals, drain_timeout: Duration) -> Result<(), Failure> {
+    async fn live(mut self, mut signals: Signals) -> Result<(), Failure> {
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.reopen.recv() => self.access_log.reopen(),
-                _ = signals.reload.recv() => {
-                    tracing::warn!("SIGHUP: this version can't reload its configuration; restart it instead");
-                }
+                _ = signals.reload.recv() => self.reload(),
             }
         }
+        let drain_timeout = self.config.general.drain_timeout;
         tracing::info!(timeout = ?drain_timeout, connections = self.server.connections(), "draining");
         self.panel.set_draining();
         self.server.drain();
@@ -160,6 +160,36 @@ impl Running {
             _ = signals.interrupt.recv() => tracing::warn!("told a second time to end: not waiting any longer"),
         }
         self.end()
+    }
+
+    /// Reads the configuration again and puts in force what can change while the router runs. One with an
+    /// error in it is refused whole.
+    fn reload(&mut self) {
+        let loaded = Config::load(self.source.config.as_deref(), &self.source.overrides.0);
+        let config = match loaded {
+            Ok(config) => Arc::new(config),
+            Err(problems) => {
+                for problem in problems.lines() {
+                    tracing::error!("not reloaded, the configuration in force stays: {problem}");
+                }
+                return;
+            }
+        };
+        let tree = match Tree::new(Arc::clone(&config), Arc::clone(self.store.table())) {
+            Ok(tree) => Arc::new(tree),
+            Err(error) => {
+                tracing::error!("not reloaded, the configuration in force stays: {error}");
+                return;
+            }
+        };
+        for what in needs_restart(&self.config, &config) {
+            tracing::warn!("{what} has changed in the configuration: that takes a restart");
+        }
+        self.panel.set_tree(Arc::clone(&tree));
+        self.server.reload(settings(&config, tree));
+        log::set_level(config.general.log_level);
+        self.config = config;
+        tracing::info!("configuration reloaded");
     }
 
     fn end(self) -> Result<(), Failure> {
@@ -199,24 +229,25 @@ fn workers(config: &Config) -> usize {
     }
 }
 
-fn limits(config: &Config) -> Limits {
-    let limits = &config.limits;
-    Limits {
-        head: HeadLimits {
-            line: limits.request_line.bytes(),
-            size: limits.header_size.bytes(),
-            fields: limits.header_count as usize,
-        },
-        max_body: limits.max_body.get().map(|size| size.0),
-        header_timeout: limits.header_timeout,
-        idle_timeout: limits.idle_timeout,
-        tunnel_timeout: limits.tunnel_timeout,
-        connections_per_client: limits.connections_per_client.get(),
-        max_connections: limits.max_connections.get(),
+/// What of a configuration can change while the router runs.
+fn settings(config: &Config, tree: Arc<Tree>) -> Settings {
+    Settings {
+        limits: limits(config),
+        forwarding: forwarding(config),
+        tree: Arc::new(move |ground: &Ground| tree.build(&ground.peers)),
     }
 }
 
-fn forwarding(config: &Config) -> Forwarding {
-    let forwarded = &config.forwarded;
-    Forwarding { trusted: forwarded.trusted.clone(), forwarded: forwarded.forwarded, via: forwarded.via }
+/// What differs between two configurations that can't change while the router runs.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differences = [
+        (old.listen != new.listen, "[listen]"),
+        (old.admin != new.admin, "[admin]"),
+        (old.stats != new.stats, "[stats]"),
+        (old.table_address() != new.table_address(), "url of [table]"),
+        (old.general.data != new.general.data, "data"),
+        (old.general.workers != new.general.workers, "workers"),
+        (old.general.node_id != new.general.node_id, "node_id"),
+    ];
+    differences.into_iter().filter_map(|(differs, what)| differs.then_some(what)).collect()
 }

@@ -1,6 +1,7 @@
 //! The backend tree, built from the configuration: once a worker, and once more for whoever only wants to
 //! look at it. All trees are the same, and share what their workers must agree on: the table, and the
-//! registry of servers.
+//! registry of servers. Beside it what else of the configuration the workers are
+//! told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use waypost_backend::upstream::{Options, Peers};
 use waypost_backend::{Backend, Client, ClientOptions, Redirect, Respond};
+use waypost_http1::HeadLimits;
+use waypost_proxy::{Forwarding, Limits};
 use waypost_table::{Routes, RoutesOptions, Table};
 
 use crate::config::{self, BackendSpec, Config};
@@ -113,4 +116,28 @@ fn client(spec: &config::Client) -> ClientOptions {
 
 fn upstream(connect_timeout: Duration, response_timeout: Duration) -> Options {
     Options { connect_timeout, response_timeout, ..Options::default() }
+}
+
+/// What clients may ask for.
+pub(crate) fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        head: HeadLimits {
+            line: limits.request_line.bytes(),
+            size: limits.header_size.bytes(),
+            fields: limits.header_count as usize,
+        },
+        max_body: limits.max_body.get().map(|size| size.0),
+        header_timeout: limits.header_timeout,
+        idle_timeout: limits.idle_timeout,
+        tunnel_timeout: limits.tunnel_timeout,
+        connections_per_client: limits.connections_per_client.get(),
+        max_connections: limits.max_connections.get(),
+    }
+}
+
+/// What instances are told of clients.
+pub(crate) fn forwarding(config: &Config) -> Forwarding {
+    let forwarded = &config.forwarded;
+    Forwarding { trusted: forwarded.trusted.clone(), forwarded: forwarded.forwarded, via: forwarded.via }
 }
