@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Cache};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::snapshot::Snapshot;
 
@@ -80,21 +80,21 @@ pub struct OutOfStep {
 }
 
 /// How a store that is another program's is followed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Following {
     /// Whether there is a connection to it now.
     pub connected: bool,
     /// Whether it tells of changes; if not, it is asked again and again.
     pub tells: bool,
     /// Its master, if it is a replica.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master: Option<MasterStatus>,
     /// How many changes it should have told of and didn't; they were found by comparing, and made good.
     pub repaired: u64,
 }
 
 /// The master of the replica that a table is read from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MasterStatus {
     /// Its address.
     pub address: String,

@@ -72,11 +72,23 @@ pub(super) fn pattern_of(host: &[u8]) -> Result<Pattern, String> {
         return Err(format!("its host has {} bytes: no host has more than {MAX_PATTERN}", host.len()));
     }
     let text = std::str::from_utf8(host).map_err(|_| "its host is not UTF-8".to_owned())?;
-    let pattern = Pattern::parse(text).map_err(|error| error.to_string())?;
+    let pattern = Pattern::parse(text).map_err(|error| on_one_line(&error.to_string()))?;
     match pattern.as_str() == text {
         true => Ok(pattern),
         false => Err(format!("no request is for this spelling of the host: write it as {pattern}")),
     }
+}
+
+/// A text with its control characters written as escapes.
+fn on_one_line(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default())
+        } else {
+            line.push(c)
+        }
+        line
+    })
 }
 
 /// Reads the members of a host and finds their ids. Names of unknown extensions are put into `unknown`.
@@ -214,10 +226,21 @@ mod tests {
 
     #[test]
     fn a_key_whose_host_no_request_can_have_is_left_out() {
-        for host in [&b""[..], b"\xff", b"A.example", b"a.example.", b"a b", b"a:80", &[b'x'; 70_000]] {
+        for host in [
+            &b""[..],
+            b"\xff",
+            b"a\r\nb\0.example",
+            b"A.example",
+            b"a.example.",
+            b"a b",
+            b"a:80",
+            &[b'x'; 70_000],
+        ] {
             let decoded = decode(&stored(host, &["10.0.0.1:80"], &[]));
             assert!(decoded.entry.is_none() && decoded.problem_count == 1, "{:?}", decoded.problems);
-            assert!(decoded.problems[0].key.len() + decoded.problems[0].problem.len() < 1000);
+            let Described { key, problem } = &decoded.problems[0];
+            assert!(key.len() + problem.len() < 1000);
+            assert!(!format!("{key}{problem}").contains(char::is_control));
         }
         assert_eq!(decode(&stored(b"\xff", &[], &[])).problem_count, 0, "a key that is gone is no problem");
     }

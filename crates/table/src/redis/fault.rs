@@ -11,7 +11,7 @@ use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     /// Nobody takes the connection, or the name is not known.
-    #[error("it can't be reached: {0}")]
+    #[error("it can't be reached: {0}: check the address, and whether the server runs")]
     Unreachable(String),
     /// It takes connections, and says nothing for this long: hung, or cut off.
     #[error("it has not answered for {} s", .0.as_secs())]
@@ -75,6 +75,7 @@ impl From<RedisError> for Fault {
         match error.kind() {
             ErrorKind::RESP3NotSupported => return Fault::NoTracking("it does not speak RESP3".to_owned()),
             ErrorKind::AuthenticationFailed => return Fault::Refused(said),
+            ErrorKind::Io if error.is_connection_refusal() => return Fault::Unreachable(said),
             ErrorKind::Io if error.is_connection_dropped() => return Fault::Lost(said),
             ErrorKind::Io => return Fault::Unreachable(said),
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {

@@ -36,7 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -67,6 +67,9 @@ const FIRST_TABLE: Duration = Duration::from_secs(30);
 
 /// How long [`RedisTable::open`] waits for the table.
 const WHOLE_TABLE: Duration = Duration::from_secs(120);
+
+/// How long [`RedisTable::open`] waits for the serial of a replica's master.
+const MASTER: Duration = Duration::from_millis(500);
 
 /// A table that is kept in Redis. Dropping it ends the following, after the changes that were asked for.
 pub struct RedisTable {
@@ -103,9 +106,24 @@ impl RedisTable {
         let table = Table::new(SourceKind::Redis, address.to_string());
         let (store, first) = Self::start(address, table, None, true)?;
         match first.wait(WHOLE_TABLE) {
-            Some(Ok(())) => Ok(store),
+            Some(Ok(())) => {
+                store.wait_for_master();
+                Ok(store)
+            }
             Some(Err(fault)) => Err(away(address, &fault)),
             None => Err(away(address, &Fault::Silent(WHOLE_TABLE))),
+        }
+    }
+
+    /// Waits a little for what the master of a replica says; it may not say anything.
+    fn wait_for_master(&self) {
+        let unasked = || {
+            let master = self.table.status().following.and_then(|following| following.master);
+            master.is_some_and(|master| master.serial.is_none())
+        };
+        let began = Instant::now();
+        while unasked() && began.elapsed() < MASTER {
+            thread::sleep(QUEUE_PAUSE);
         }
     }
 

@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         standing: &'a mut Standing,
     ) -> Session<'a> {
         let now = Instant::now();
-        Session {
+        let session = Session {
             connection,
             feed,
             mirror,
@@ -118,7 +118,9 @@ impl<'a> Session<'a> {
             odd_serial: None,
             has_agreed: false,
             orphan_said: false,
-        }
+        };
+        session.note_master();
+        session
     }
 
     /// Whether the table has agreed with the store at any time.

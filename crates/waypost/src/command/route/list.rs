@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 use waypost_admin::{ListingFormat, write_listing};
 use waypost_table::listing::{ListedEntry, ListedInstance, Listing, sorted};
-use waypost_table::{Health, Pattern, Snapshot};
+use waypost_table::{Following, Health, Pattern, Table, TableStatus};
 
 use super::parse_host;
 use super::source::{Routes, Source};
@@ -16,7 +16,8 @@ use crate::output::{Colour, Output};
 
 /// Show every entry with its instances and their health.
 ///
-/// Subdomains stand behind their domain; the table's serial is at the top.
+/// Subdomains stand behind their domain. At the top are the table's serial and, if its store is another
+/// program's, how old the table is; behind a replica, its master's serial as well.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only the entry of this host, as it was added
@@ -37,6 +38,36 @@ struct Head {
     serial: u64,
 }
 
+/// How a table stands to its store.
+#[derive(Deserialize)]
+struct Standing {
+    age: Option<f64>,
+    error: Option<String>,
+    #[serde(default)]
+    following: Option<Following>,
+}
+
+impl From<TableStatus> for Standing {
+    fn from(status: TableStatus) -> Self {
+        Self { age: status.age, error: status.error, following: status.following }
+    }
+}
+
+impl Standing {
+    /// What there is to say beside the serial: nothing of a store that is the router's own.
+    fn words(&self) -> String {
+        let Some(following) = &self.following else { return String::new() };
+        let master = following.master.as_ref().map(|master| match master.serial {
+            Some(serial) => format!("; its master {} has {serial}", master.address),
+            None => format!("; its master {} can't be asked", master.address),
+        });
+        let age = self.age.map(|age| format!("; {age:.1} s old"));
+        let error = self.error.as_ref().map(|error| format!(": {error}"));
+        [master, age, error].into_iter().flatten().collect()
+    }
+}
+
+const STATUS_PATH: &str = "/api/v1/table";
 const PATH: &str = "/api/v1/routes";
 
 impl List {
@@ -44,34 +75,40 @@ impl List {
         match (self.source.open()?, self.host) {
             (Routes::Router(api), Some(host)) => {
                 let listing: Listing = api.get(PATH, &[("host", host.as_str())])?;
-                if self.json { output.json(&listing) } else { show_all(&listing, output) }
+                if self.json {
+                    return output.json(&listing);
+                }
+                show_all(&listing, &api.get(STATUS_PATH, &[])?, output)
             }
             (Routes::Router(api), None) if self.json => api.copy(PATH, "application/json", output),
             (Routes::Router(api), None) => show_lines(&api, output),
             (Routes::Store(store), Some(host)) => {
                 let listing = Listing::of_host(&store.table().snapshot(), host.as_str(), |_| None);
-                if self.json { output.json(&listing) } else { show_all(&listing, output) }
+                let standing = store.table().status().into();
+                if self.json { output.json(&listing) } else { show_all(&listing, &standing, output) }
             }
-            (Routes::Store(store), None) => show_store(&store.table().snapshot(), self.json, output),
+            (Routes::Store(store), None) => show_store(store.table(), self.json, output),
         }
     }
 }
 
-fn show_store(snapshot: &Snapshot, json: bool, output: &mut Output) -> Result<(), Failure> {
+fn show_store(table: &Table, json: bool, output: &mut Output) -> Result<(), Failure> {
+    let snapshot = table.snapshot();
     if json {
-        return output.with(|out| write_listing(out, snapshot, ListingFormat::Object, |_| None));
+        return output.with(|out| write_listing(out, &snapshot, ListingFormat::Object, |_| None));
     }
-    show_serial(snapshot.serial(), output)?;
-    sorted(snapshot).into_iter().try_for_each(|entry| show(&ListedEntry::of(entry, |_| None), output))
+    show_serial(snapshot.serial(), &table.status().into(), output)?;
+    sorted(&snapshot).into_iter().try_for_each(|entry| show(&ListedEntry::of(entry, |_| None), output))
 }
 
-fn show_all(listing: &Listing, output: &mut Output) -> Result<(), Failure> {
-    show_serial(listing.serial, output)?;
+fn show_all(listing: &Listing, standing: &Standing, output: &mut Output) -> Result<(), Failure> {
+    show_serial(listing.serial, standing, output)?;
     listing.entries.iter().try_for_each(|entry| show(entry, output))
 }
 
 /// Shows the router's listing entry by entry as it comes.
 fn show_lines(api: &Api, output: &mut Output) -> Result<(), Failure> {
+    let standing: Standing = api.get(STATUS_PATH, &[])?;
     let mut lines = api.read(PATH, "application/x-ndjson")?;
     let mut line = String::new();
     let mut next = |line: &mut String| -> Result<bool, Failure> {
@@ -81,15 +118,15 @@ fn show_lines(api: &Api, output: &mut Output) -> Result<(), Failure> {
     let unreadable = |error: serde_json::Error| Failure::from(api.not_a_router(error.to_string()));
     next(&mut line)?;
     let head: Head = serde_json::from_str(&line).map_err(unreadable)?;
-    show_serial(head.serial, output)?;
+    show_serial(head.serial, &standing, output)?;
     while next(&mut line)? {
         show(&serde_json::from_str(&line).map_err(unreadable)?, output)?;
     }
     Ok(())
 }
 
-fn show_serial(serial: u64, output: &mut Output) -> Result<(), Failure> {
-    output.line(output.paint(Colour::Faint, format_args!("serial {serial}")))
+fn show_serial(serial: u64, standing: &Standing, output: &mut Output) -> Result<(), Failure> {
+    output.line(output.paint(Colour::Faint, format_args!("serial {serial}{}", standing.words())))
 }
 
 fn show(entry: &ListedEntry, output: &mut Output) -> Result<(), Failure> {
