@@ -73,6 +73,13 @@ impl Sentinels {
         self.servers.iter().position(|server| server.address() == first)
     }
 
+    /// Tells a Sentinel to make another server the master, though this one lives.
+    pub fn force_failover(&self) {
+        eventually("a Sentinel begins a failover", || {
+            self.sentinels[0].ask(&["SENTINEL", "FAILOVER", MASTER])
+        });
+    }
+
     /// Waits until another server than `old` is the master and takes writes.
     pub fn await_other_master(&self, old: usize) -> usize {
         eventually("a failover", || {

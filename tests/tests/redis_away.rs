@@ -322,6 +322,61 @@ fn a_failover_by_sentinel_costs_no_request() {
 }
 
 #[test]
+fn a_master_that_is_made_a_replica_is_left_for_the_new_one() {
+    let upstream = Upstream::named("here");
+    let sentinels = Sentinels::start();
+    sentinels.servers[0].route("a.test", upstream.address());
+    for replica in &sentinels.servers[1..] {
+        eventually("replication", || (replica.run(&["DBSIZE"]).integer() == 1).then_some(()));
+    }
+    let router = Router::with().flag("--table", sentinels.url()).start();
+    router.await_answer("a.test", Ok("here"));
+    let load = Load::start(router.http(), 2, &STABLE[..1]);
+    sentinels.force_failover();
+    let next = sentinels.await_other_master(0);
+    sentinels.servers[next].route("after.test", upstream.address());
+    router.await_answer("after.test", Ok("here"));
+    // The old one is cut off from the new: who still read it would miss this.
+    sentinels.servers[0].run(&["REPLICAOF", "127.0.0.1", "1"]);
+    sentinels.servers[next].route("later.test", upstream.address());
+    router.await_answer("later.test", Ok("here"));
+    load.finish();
+}
+
+#[test]
+fn a_replica_that_is_given_another_master_is_read_anew() {
+    let upstream = Upstream::named("here");
+    let [one, other] = [("one.test", 3), ("other.test", 5)].map(|(host, serial)| {
+        let master = Redis::start();
+        master.route(host, upstream.address());
+        master.route("a.test", upstream.address());
+        master.run(&["SET", "serial", &serial.to_string()]);
+        master
+    });
+    let replica = Redis::with().replica_of(&one).start();
+    let router = Router::with().flag("--table", replica.url()).start();
+    router.await_answer("one.test", Ok("here"));
+    let load = Load::start(router.http(), 2, &STABLE[..1]);
+    let (ip, port) = (other.address().ip().to_string(), other.address().port().to_string());
+    replica.run(&["REPLICAOF", &ip, &port]);
+    router.await_answer("other.test", Ok("here"));
+    router.await_answer("one.test", Err(404));
+    eventually("the serial is the other's", || {
+        (router.readiness().1["table"]["serial"].as_u64() == Some(5)).then_some(())
+    });
+    load.finish();
+}
+
+#[test]
+fn a_router_ends_in_order_while_its_store_hangs() {
+    let mut site = Site::new(Redis::start());
+    site.redis.hang();
+    site.await_away();
+    site.router.process().terminate();
+    assert_eq!(site.router.wait().code, Some(0));
+}
+
+#[test]
 fn a_router_that_is_started_again_while_redis_is_away_routes_at_once() {
     let mut site = Site::new(Redis::with().durable().start());
     site.redis.stop();

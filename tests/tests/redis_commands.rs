@@ -360,6 +360,22 @@ fn a_command_through_the_router_says_so_when_the_store_is_away() {
 }
 
 #[test]
+fn commands_end_with_a_reason_when_the_store_hangs() {
+    let mut redis = Redis::start();
+    let router = Router::with().flag("--table", redis.url()).start();
+    router.await_ready();
+    redis.hang();
+    let add = ["add", "a.test", "127.0.0.1:1"];
+    for finished in
+        [route(&redis, &add), route(&redis, &["list"]), router.cli([&["route"][..], &add].concat())]
+    {
+        assert_eq!(finished.code, Some(1), "{finished:#?}");
+        finished.only_line_of_stderr();
+    }
+    assert_eq!(router.cli(["route", "list"]).code, Some(0), "reading needs no store");
+}
+
+#[test]
 fn a_writer_that_knows_only_sadd_works_beside_the_commands() {
     let redis = Redis::start();
     let stop = Arc::new(AtomicBool::new(false));

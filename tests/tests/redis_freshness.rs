@@ -12,10 +12,7 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
-        Site::with(Redis::start())
-    }
-
-    fn with(redis: Redis) -> Site {
+        let redis = Redis::start();
         let [here, there] = ["here", "there"].map(Upstream::named);
         let router = Router::with().flag("--table", redis.url()).start();
         router.await_ready();
@@ -285,16 +282,44 @@ fn many_changes_of_one_host_end_at_the_last() {
     assert_eq!(site.router.answer_of("busy.test"), Ok("here".into()));
 }
 
+/// Follows a server that tells of no change: it is asked again and again, and that is said once.
+fn assert_polled(redis: Redis, url: &str) {
+    let [here, there] = ["here", "there"].map(Upstream::named);
+    let mut router = Router::with().flag("--table", url).start();
+    router.await_ready();
+    for with_serial in [false, true] {
+        for (words, answer) in [
+            (vec!["SADD", "instances:a.test", &here.address().to_string()], Ok("here")),
+            (vec!["SUNIONSTORE", "instances:a.test", "prepared"], Ok("there")),
+            (vec!["DEL", "instances:a.test"], Err(404)),
+        ] {
+            redis.run(&["SADD", "prepared", &there.address().to_string()]);
+            redis.run(&words);
+            if with_serial {
+                redis.run(&["INCR", "serial"]);
+            }
+            router.await_answer("a.test", answer);
+        }
+    }
+    let log = router.process().stderr();
+    let said = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
+    assert_eq!(said, 1, "{log}");
+}
+
 #[test]
-fn a_server_that_tells_of_nothing_is_asked_again_and_again() {
-    // RESP3 begins with HELLO; without it nothing can be tracked.
+fn a_server_without_resp3_is_asked_again_and_again() {
+    // RESP3 begins with HELLO; older servers don't know it.
     let redis = Redis::with().option("rename-command", &["HELLO", ""]).start();
-    let mut site = Site::with(redis);
-    site.redis.route("a.test", site.here.address());
-    site.router.await_answer("a.test", Ok("here"));
-    site.redis.run(&["DEL", "instances:a.test"]);
-    site.router.await_answer("a.test", Err(404));
-    assert!(site.router.process().is_running());
+    let url = redis.url();
+    assert_polled(redis, &url);
+}
+
+#[test]
+fn a_server_that_does_not_let_us_track_is_asked_again_and_again() {
+    let rules = ["router", "on", ">secret", "allkeys", "+@all", "-client|tracking"];
+    let redis = Redis::with().option("user", &rules).start();
+    let url = format!("redis://router:secret@{}", redis.address());
+    assert_polled(redis, &url);
 }
 
 #[test]

@@ -68,6 +68,20 @@ fn an_ipv6_address_is_written_in_brackets() {
 }
 
 #[test]
+fn members_of_one_address_are_instances_each() {
+    let upstream = Upstream::named("here");
+    let redis = Redis::start();
+    let address = upstream.address().to_string();
+    let members = ["", "#12", "#12#n#i", "#13"].map(|rest| format!("{address}{rest}"));
+    redis.sadd("a.test", &members.each_ref().map(String::as_str));
+    let router = router_of(&redis);
+    assert_eq!(router.answer_of("a.test"), Ok("here".into()));
+    table::await_equal(&router, &redis, "");
+    redis.run(&["SREM", "instances:a.test", &members[1]]);
+    table::await_equal(&router, &redis, "after one was removed");
+}
+
+#[test]
 fn extensions_do_what_they_do_in_the_embedded_table() {
     let [plain, api, drained] = ["plain", "api", "drained"].map(Upstream::named);
     let redis = Redis::start();
