@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use waypost_tests::resp::encode;
 use waypost_tests::{
-    Load, Namespace, Process, Random, Redis, RedisClient, Reply, RespError, Router, Upstream, eventually,
-    program, table,
+    Load, Namespace, PATIENCE, Process, Random, Redis, RedisClient, Reply, RespError, Router, Upstream,
+    eventually, program, table,
 };
 
 /// How many hosts the writers write.
@@ -119,6 +119,15 @@ struct Scene<'a> {
     upstream: &'a str,
 }
 
+/// Ends the writers, also when the test fails.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 impl Scene<'_> {
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::SeqCst)
@@ -160,6 +169,14 @@ impl Scene<'_> {
     }
 }
 
+/// Runs a command on a server that may not be back yet, or is loading its data.
+fn insist(redis: &Redis, words: &[&str]) -> RedisClient {
+    eventually(&format!("Redis runs {}", words.join(" ")), || {
+        let mut client = redis.try_connect(PATIENCE).ok()?;
+        client.try_run(words).ok().map(|_| client)
+    })
+}
+
 /// Does something to the server, and undoes it. Says what it was.
 fn fault(random: &mut Random, redis: &mut Redis, namespace: &Namespace) -> String {
     fn pause(random: &mut Random, most: usize) -> usize {
@@ -170,7 +187,7 @@ fn fault(random: &mut Random, redis: &mut Redis, namespace: &Namespace) -> Strin
     pause(random, 1200);
     match random.below(100) {
         0..30 => {
-            redis.cut_clients();
+            insist(redis, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
             "every connection killed".into()
         }
         30..45 => {
@@ -193,19 +210,19 @@ fn fault(random: &mut Random, redis: &mut Redis, namespace: &Namespace) -> Strin
         }
         80..90 => {
             let time = random.below(1000).to_string();
-            redis.run(&["CLIENT", "PAUSE", &time, "ALL"]);
+            insist(redis, &["CLIENT", "PAUSE", &time, "ALL"]);
             format!("paused for {time} ms")
         }
         90..95 => {
-            let mut client = redis.connect();
-            client.run(&["CONFIG", "SET", "requirepass", "unknown"]);
+            let mut client = insist(redis, &["CONFIG", "SET", "requirepass", "unknown"]);
             client.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
             let time = pause(random, 1500);
             client.run(&["CONFIG", "SET", "requirepass", ""]);
             format!("asked for a password for {time} ms")
         }
         _ => {
-            redis.run(&["BGREWRITEAOF"]);
+            // It may be at it already, which is refused.
+            let _ = insist(redis, &["PING"]).try_run(&["BGREWRITEAOF"]);
             "the log rewritten".into()
         }
     }
@@ -232,6 +249,7 @@ fn after_random_writes_and_faults_the_table_equals_redis_s_and_no_request_has_fa
     };
     let mut history = Vec::new();
     std::thread::scope(|scope| {
+        let _ending = Ending(&scene.stop);
         for _ in 0..2 {
             let branch = random.branch();
             scope.spawn(|| scene.write_raw(branch));
@@ -243,7 +261,6 @@ fn after_random_writes_and_faults_the_table_equals_redis_s_and_no_request_has_fa
             let at = began.elapsed().as_secs_f64();
             history.push(format!("{at:.3} s: {}", fault(&mut random, &mut redis, &namespace)));
         }
-        scene.stop.store(true, Ordering::SeqCst);
     });
     let hint = format!("{hint}, after\n{}", history.join("\n"));
     if let Some(fault) = load.fault() {
