@@ -6,10 +6,11 @@ the writes and the requests, and times them; here it is given what it needs, and
 
 import json
 import subprocess
+import time
 from contextlib import ExitStack
 
 import report
-from machine import BenchError, Process, free_port
+from machine import BenchError, Process, cpu_between, free_port
 from redis_server import RedisServer
 
 WRITES = 2000
@@ -37,7 +38,11 @@ def measure(stage, quick):
         ]
         router = running.enter_context(Process("waypost", command, stage.contender_core, directory))
         router.wait_for(port)
-        return _run(stage, redis.port, port, quick)
+        before, began = router.reading(), time.monotonic()
+        result = _run(stage, redis.port, port, quick)
+        waited = cpu_between(before, router.reading()).waited / 1e6
+        # Part of the time that the router stood ready while something else had its core.
+        return result | {"disturbed": waited / (time.monotonic() - began)}
 
 
 def show(result):
@@ -62,6 +67,8 @@ def show(result):
         for limit, note in ((BAR_MS, ""), (AIM_MS, " (the aim beyond the bar)"))
         for verdict in ["met" if times["p99"] <= limit else "not met"]
     ]
+    if result["disturbed"] > report.QUIET:
+        lines.insert(0, f"Rough: for {result['disturbed']:.0%} of the time something else had the router's core.\n")
     return table + "\n\n" + "\n".join(lines)
 
 
