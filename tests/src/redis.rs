@@ -2,7 +2,6 @@
 //! data or without.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,11 +124,6 @@ impl Redis {
     /// Its address as the router takes it.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address())
-    }
-
-    /// Its directory.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     /// Opens a connection to it.
