@@ -27,7 +27,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a server may take over a transaction that writes: a large import is one.
 pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(120);
 
-/// A connection to a server.
+/// A connection to a server. Clones share it; replies come in the order of the requests.
+#[derive(Clone)]
 pub(super) struct Connection {
     inner: MultiplexedConnection,
 }

@@ -112,11 +112,13 @@ fn assign_ids(pattern: &Pattern, stored: &Stored, told: &mut [Told]) {
     if free.is_empty() {
         return;
     }
+    // Deriving takes longer than all the rest, and most ids can't have been derived.
+    let any_derived = free.iter().any(|id| id.get_version_num() == 5);
     for Told { raw, member } in told.iter_mut() {
         let Ok(member) = member else { continue };
         let linked =
             || stored.links.iter().find(|(linked, _)| linked == raw).and_then(|(_, bytes)| id(bytes));
-        let derived = || Some(derived_id(pattern.as_str(), &String::from_utf8_lossy(raw)));
+        let derived = || any_derived.then(|| derived_id(pattern.as_str(), &String::from_utf8_lossy(raw)));
         let key = || member.instance.as_deref().and_then(|key| Uuid::try_parse(key).ok());
         let candidates: [&dyn Fn() -> Option<Uuid>; 3] = [&linked, &derived, &key];
         let own = candidates.into_iter().filter_map(|candidate| candidate()).find(|id| free.contains(id));

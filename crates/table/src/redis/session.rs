@@ -7,7 +7,7 @@
 //! new replication id start a walk through the whole store again; the table stays, and changes entry by
 //! entry.
 //!
-//! Everything happens one round trip at a time, in turns: what was told, then once a second a question
+//! Everything happens in turns, and what was asked for first is taken in first: what was told, then once a second a question
 //! whether the server is still there and what it is, then a page of a walk, of a large set, of the
 //! comparison. No turn is longer than a page, so no part of the work keeps another waiting.
 //!
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::connection::{Connection, PATIENCE, Replies, queue_info, take_info, take_serial};
 use super::digest::Digest;
@@ -29,13 +30,13 @@ use super::mirror::Mirror;
 use super::server::ServerInfo;
 use super::source::Standing;
 use super::stored::{self, Ask, Set, Stored};
-use super::walk::Walk;
+use super::walk::{Leg, Walk};
 
 /// The most hosts that are read in one round trip because they have changed.
 const BATCH: usize = 256;
 
 /// How many hosts a round trip of a walk reads.
-const PAGE: usize = 512;
+const PAGE: usize = 1024;
 
 /// How often the server is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -59,6 +60,13 @@ pub(super) struct Refresh {
     pub(super) done: oneshot::Sender<()>,
 }
 
+/// A page of a walk that was asked for: the server works on it while the page before is taken in. Dropping it
+/// gives up the answer.
+struct Underway {
+    leg: Leg,
+    asking: JoinSet<Result<Replies, Fault>>,
+}
+
 /// One connection's following; see the module's description.
 pub(super) struct Session<'a> {
     connection: Connection,
@@ -73,6 +81,8 @@ pub(super) struct Session<'a> {
     /// Whether it has to be a master: Sentinel said so.
     must_be_master: bool,
     walk: Option<Walk>,
+    /// The page of the walk that was asked for.
+    leg: Option<Underway>,
     walk_began: Instant,
     next_walk: Instant,
     large: Large,
@@ -108,6 +118,7 @@ impl<'a> Session<'a> {
             info,
             must_be_master,
             walk: Some(Walk::new()),
+            leg: None,
             walk_began: now,
             next_walk: now,
             large: Large::default(),
@@ -228,6 +239,10 @@ impl<'a> Session<'a> {
 
     /// Reads hosts and the serial in one transaction, or in several if they are very many, and takes them in.
     async fn read(&mut self, hosts: Vec<HostKey>) -> Result<Option<u64>, Fault> {
+        // What was asked for before is older than what is asked for now, and must not be taken in after it.
+        if let Some(before) = self.arrived().await? {
+            self.take_in(before, None);
+        }
         let ask = Ask { expiry: true };
         let mut serial = None;
         let mut rest = hosts.into_iter().peekable();
@@ -294,6 +309,7 @@ impl<'a> Session<'a> {
 
     fn start_walk(&mut self) {
         self.walk = Some(Walk::new());
+        self.leg = None;
         self.walk_began = Instant::now();
         self.large.clear();
         self.digest.restart();
@@ -301,21 +317,41 @@ impl<'a> Session<'a> {
 
     /// Reads a page of the whole store; true while there is more to read at once.
     async fn walk_on(&mut self) -> Result<bool, Fault> {
+        let arrived = self.arrived().await?;
         let Some(walk) = &mut self.walk else { return Ok(false) };
-        if walk.is_done() {
+        if walk.is_done() && arrived.is_none() {
             // Large sets that are still being read are part of the whole.
             if self.mirror.is_loaded() || self.large.is_empty() {
                 self.finish_walk().await?;
             }
             return Ok(false);
         }
-        let ask = Ask { expiry: self.info.has_expiring_keys };
-        let mut pipeline = redis::pipe();
-        let leg = walk.queue(&mut pipeline, PAGE, ask);
-        let mut replies = self.connection.ask(&mut pipeline).await?;
-        let read = walk.take(leg, &mut replies)?;
-        self.take_in(read, None);
+        if !walk.is_done() {
+            let ask = Ask { expiry: self.info.has_expiring_keys };
+            let mut pipeline = redis::pipe();
+            let leg = walk.queue(&mut pipeline, PAGE, ask);
+            let mut connection = self.connection.clone();
+            let mut asking = JoinSet::new();
+            asking.spawn(async move { connection.ask(&mut pipeline).await });
+            self.leg = Some(Underway { leg, asking });
+            // Once for the request to be handed over, once for it to be sent.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        }
+        if let Some(read) = arrived {
+            self.take_in(read, None);
+        }
         Ok(true)
+    }
+
+    /// The page that was asked for last, as soon as it is there.
+    async fn arrived(&mut self) -> Result<Option<Vec<Stored>>, Fault> {
+        let Some(Underway { leg, mut asking }) = self.leg.take() else { return Ok(None) };
+        let Some(Ok(replies)) = asking.join_next().await else {
+            return Err(Fault::Protocol("a request ended without an answer"));
+        };
+        let Some(walk) = &mut self.walk else { return Ok(None) };
+        Ok(Some(walk.take(leg, &mut replies?)?))
     }
 
     async fn finish_walk(&mut self) -> Result<(), Fault> {

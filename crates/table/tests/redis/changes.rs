@@ -198,3 +198,27 @@ fn sets_of_the_statistics_are_filled_all_or_none() {
         add_to_sets(&server.address(), &members("version:3")).unwrap_err().to_string().contains("version:3")
     );
 }
+
+#[test]
+fn a_user_with_the_rights_that_are_documented_can_route_and_change() {
+    let server = Server::start();
+    let keys =
+        "ACL SETUSER router on >secret resetkeys ~instances:* ~instance_ids:* ~instance_id_of:* ~serial";
+    let routing = "+hello +client|tracking +select +info +multi +exec +get +scan +sscan +hscan +pttl";
+    server.run(&format!("{keys} {routing}"));
+    let router = Router::follow_url(&format!("redis://router:secret@127.0.0.1:{}", server.port));
+    assert!(router.status().following.unwrap().tells);
+    server.run("SADD instances:b.example 10.0.0.2:80");
+    router.has("b.example", &["10.0.0.2:80"]);
+    let error = router.store.apply(vec![add("a.example", "10.0.0.1:80")]).unwrap_err().to_string();
+    assert!(error.contains("NOPERM"), "{error}");
+
+    server.run("ACL SETUSER router +watch +unwatch +sadd +srem +del +incr +hset +hdel");
+    let member =
+        Member { instance_id: Some(uuid::Uuid::from_u128(7)), ..Member::at(([10, 0, 0, 1], 80).into()) };
+    let added = Change::AddInstance { host: host("a.example"), member };
+    router.store.apply(vec![added, add("a.example", "10.0.0.2:80")]).unwrap();
+    router.store.apply(vec![remove("a.example", "10.0.0.1:80")]).unwrap();
+    router.store.apply(vec![Change::RemoveEntry { host: host("a.example") }]).unwrap();
+    assert_eq!(router.members("a.example"), [""; 0]);
+}
