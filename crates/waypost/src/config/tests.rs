@@ -88,7 +88,7 @@ https = [\"0.0.0.0:443\"]
 admin = \"localhost:1\"
 
 [table]
-url = \"redis://10.0.0.1:6379\"
+url = \"redis://10.0.0.1:port\"
 balance = \"rondom\"
 
 [limits]
@@ -105,7 +105,7 @@ x = 1
         "w.toml:5: unknown key `listen.htp` (did you mean `http`?)",
         "w.toml:6: `listen.https` is not supported in this version: take it out",
         "w.toml:7: `listen.admin`: expected an address as 127.0.0.1:8080 or [::1]:8080, found \"localhost:1\"",
-        "w.toml:10: `table.url`: 'redis' tables are not supported by this version: use embedded:DIR or file:ROUTES.toml",
+        "w.toml:10: `table.url`: this is no address of a server: '10.0.0.1:port' is not HOST or HOST:PORT",
         "w.toml:11: `table.balance`: \"rondom\" is not one of p2c, random, round_robin, least_requests, hash \
          (did you mean `random`?)",
         "w.toml:14: `limits.header_timeout`: expected a duration as \"500ms\", \"30s\", \"2m\" or \"1h\", found \"10\"",
