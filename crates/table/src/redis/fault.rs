@@ -55,8 +55,22 @@ impl Fault {
     pub(super) fn of_server(error: &ServerError) -> Fault {
         match error.kind() {
             Some(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown) => Fault::Loading,
+            _ if is_no_resp3(error) => Fault::NoTracking(text(error)),
             _ => Fault::Refused(text(error)),
         }
+    }
+}
+
+/// Whether a server refuses to speak RESP3: it doesn't know `HELLO` (it is old, or the command was renamed), or
+/// doesn't know that version of the protocol.
+fn is_no_resp3(error: &ServerError) -> bool {
+    let detail = error.details().unwrap_or_default().to_lowercase();
+    match error.code() {
+        "NOPROTO" => true,
+        "ERR" => {
+            detail.starts_with("unknown command 'hello'") || detail.starts_with("unknown command `hello`")
+        }
+        _ => false,
     }
 }
 
