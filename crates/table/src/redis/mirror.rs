@@ -106,14 +106,17 @@ impl Mirror {
             next.set_serial(serial);
         }
         let changes = !missing.is_empty() || serial_moved;
-        for pattern in missing {
-            self.note(&pattern);
-            next.change(&Delta::Remove(pattern));
+        if missing.len() == next.len() {
+            next = Snapshot::empty().with_serial(next.serial());
+            self.note_all();
+        } else {
+            for pattern in missing {
+                self.note(&pattern);
+                next.change(&Delta::Remove(pattern));
+            }
         }
         if !std::mem::replace(&mut self.is_loaded, true) {
-            if let Some(copy) = &self.copy {
-                copy.note_all();
-            }
+            self.note_all();
             self.table.publish(next);
         } else if changes {
             self.table.publish(next);
@@ -142,6 +145,12 @@ impl Mirror {
             (*self.table.snapshot()).clone()
         } else {
             std::mem::replace(&mut self.first, Snapshot::empty())
+        }
+    }
+
+    fn note_all(&self) {
+        if let Some(copy) = &self.copy {
+            copy.note_all();
         }
     }
 

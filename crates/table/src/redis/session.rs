@@ -11,6 +11,9 @@
 //! whether the server is still there and what it is, then a page of a walk, of a large set, of the
 //! comparison. No turn is longer than a page, so no part of the work keeps another waiting.
 //!
+//! A page of a walk is no transaction, which would cost the server twice as much: what changes while it is read
+//! is told, and read in one.
+//!
 //! A server that can't tell of changes is asked for its serial many times a second, and gone through when
 //! that moves, and now and then even if it doesn't.
 
@@ -35,8 +38,10 @@ use super::walk::{Leg, Walk};
 /// The most hosts that are read in one round trip because they have changed.
 const BATCH: usize = 256;
 
-/// How many hosts a round trip of a walk reads.
-const PAGE: usize = 1024;
+/// How many hosts a round trip of a walk reads: few to begin with, and as many as have not too many members.
+const PAGE: (usize, usize) = (16, 1024);
+const FIRST_PAGE: usize = 128;
+const PAGE_MEMBERS: usize = 8192;
 
 /// How often the server is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -83,6 +88,8 @@ pub(super) struct Session<'a> {
     walk: Option<Walk>,
     /// The page of the walk that was asked for.
     leg: Option<Underway>,
+    /// How many hosts its next page has.
+    page: usize,
     walk_began: Instant,
     next_walk: Instant,
     large: Large,
@@ -119,6 +126,7 @@ impl<'a> Session<'a> {
             must_be_master,
             walk: Some(Walk::new()),
             leg: None,
+            page: FIRST_PAGE,
             walk_began: now,
             next_walk: now,
             large: Large::default(),
@@ -329,7 +337,7 @@ impl<'a> Session<'a> {
         if !walk.is_done() {
             let ask = Ask { expiry: self.info.has_expiring_keys };
             let mut pipeline = redis::pipe();
-            let leg = walk.queue(&mut pipeline, PAGE, ask);
+            let leg = walk.queue(&mut pipeline, self.page, ask);
             let mut connection = self.connection.clone();
             let mut asking = JoinSet::new();
             asking.spawn(async move { connection.ask(&mut pipeline).await });
@@ -351,7 +359,11 @@ impl<'a> Session<'a> {
             return Err(Fault::Protocol("a request ended without an answer"));
         };
         let Some(walk) = &mut self.walk else { return Ok(None) };
-        Ok(Some(walk.take(leg, &mut replies?)?))
+        let read = walk.take(leg, &mut replies?)?;
+        let members: usize = read.iter().map(|stored| stored.members.read().len()).sum();
+        let (least, most) = PAGE;
+        self.page = if members > PAGE_MEMBERS { self.page / 2 } else { self.page * 2 }.clamp(least, most);
+        Ok(Some(read))
     }
 
     async fn finish_walk(&mut self) -> Result<(), Fault> {

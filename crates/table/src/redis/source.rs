@@ -54,14 +54,19 @@ impl Standing {
         self.first.send_if_modified(|outcome| outcome.is_none().then(|| *outcome = Some(Ok(()))).is_some());
     }
 
-    /// Notes why the table does not follow the store; said once for each kind of fault.
+    /// Notes why the table does not follow the store; said once, and again if the reason becomes another.
     pub(super) fn failed(&mut self, fault: Fault) {
         self.table.failed(fault.to_string());
         self.table.set_following(|following| following.connected = false);
-        let is_news = |said: &Fault| std::mem::discriminant(said) != std::mem::discriminant(&fault);
-        if self.said.as_ref().is_none_or(is_news) {
-            let TableStatus { location, age, .. } = self.table.status();
-            tracing::error!(store = %location, %fault, ?age, "the table's store is away; the last good table stays");
+        let TableStatus { location, .. } = self.table.status();
+        match &self.said {
+            None => {
+                tracing::error!(store = %location, %fault, "the table's store is away; the last good table stays")
+            }
+            Some(said) if std::mem::discriminant(said) != std::mem::discriminant(&fault) => {
+                tracing::info!(store = %location, %fault, "still so, for another reason");
+            }
+            Some(_) => {}
         }
         let outcome = Err(fault.clone());
         self.said = Some(fault);

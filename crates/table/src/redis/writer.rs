@@ -37,7 +37,10 @@ use super::stored::{self, Ask, Set, Stored};
 use super::walk::Walk;
 
 /// How often a transaction gives way to others before the change is given up.
-const TRIES: u32 = 20;
+const TRIES: u64 = 100;
+
+/// The longest pause before the next try.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a change that is made may take to be in force; of an import, how long a walk may take.
 const IN_FORCE: Duration = Duration::from_secs(5);
@@ -202,7 +205,7 @@ impl Writer {
             if let Some(serial) = commit(connection, commands).await? {
                 return Ok((Applied { serial, outcomes }, Some(Committed { serial, hosts })));
             }
-            sleep(jittered(Duration::from_millis(u64::from(attempt)))).await;
+            give_way(attempt).await;
         }
         Err(Refusal::GivenWay)
     }
@@ -244,7 +247,7 @@ impl Writer {
                 imported.serial = serial;
                 return Ok((imported, Some(Committed { serial, hosts })));
             }
-            sleep(jittered(Duration::from_millis(u64::from(attempt)))).await;
+            give_way(attempt).await;
         }
         Err(Refusal::GivenWay)
     }
@@ -291,6 +294,11 @@ fn all_done(replies: impl Iterator<Item = Value>) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Waits a little, and longer the more often it was in vain, before what gave way is tried again.
+async fn give_way(attempt: u64) {
+    sleep(jittered(Duration::from_millis(attempt).min(LONGEST_PAUSE))).await;
 }
 
 /// Carries out the commands and increments the serial; none if someone else changed what was watched.

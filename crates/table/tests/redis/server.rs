@@ -40,7 +40,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     directory: tempfile::TempDir,
     options: Vec<String>,
-    program: &'static str,
+    is_sentinel: bool,
     process: Option<Child>,
 }
 
@@ -51,7 +51,11 @@ impl Server {
 
     /// Starts a server with these words of configuration on its command line.
     pub(crate) fn start_with(options: &[&str]) -> Server {
-        Server::begin("redis-server", free_port(), options)
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let directory = tempfile::tempdir().unwrap();
+        let mut server = Server { port: free_port(), directory, options, is_sentinel: false, process: None };
+        server.resume();
+        server
     }
 
     pub(crate) fn replica_of(master: &Server) -> Server {
@@ -76,16 +80,7 @@ impl Server {
             ));
         }
         fs::write(directory.path().join("sentinel.conf"), text).unwrap();
-        let mut server =
-            Server { port, directory, options: Vec::new(), program: "redis-sentinel", process: None };
-        server.resume();
-        server
-    }
-
-    fn begin(program: &'static str, port: u16, options: &[&str]) -> Server {
-        let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server =
-            Server { port, directory: tempfile::tempdir().unwrap(), options, program, process: None };
+        let mut server = Server { port, directory, options: Vec::new(), is_sentinel: true, process: None };
         server.resume();
         server
     }
@@ -97,8 +92,10 @@ impl Server {
 
     /// Starts it again where it was.
     pub(crate) fn resume(&mut self) {
-        let mut command = Command::new(program(self.program));
-        if self.program == "redis-server" {
+        let mut command = Command::new(program());
+        if self.is_sentinel {
+            command.args(["sentinel.conf", "--sentinel"]);
+        } else {
             let port = self.port.to_string();
             command.args([
                 "--port",
@@ -111,8 +108,6 @@ impl Server {
                 "yes",
             ]);
             command.args(&self.options);
-        } else {
-            command.arg("sentinel.conf");
         }
         let log = fs::File::create(self.directory.path().join("log")).unwrap();
         let child = command.current_dir(self.directory.path()).stdout(Stdio::from(log)).spawn();
@@ -169,12 +164,10 @@ impl Drop for Server {
     }
 }
 
-fn program(name: &str) -> PathBuf {
-    ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin"]
-        .iter()
-        .map(|directory| PathBuf::from(directory).join(name))
-        .find(|path| path.exists())
-        .unwrap_or_else(|| name.into())
+/// Debian keeps servers where users may not look.
+fn program() -> PathBuf {
+    let known = ["/usr/bin/redis-server", "/usr/sbin/redis-server", "/usr/local/bin/redis-server"];
+    known.map(PathBuf::from).into_iter().find(|path| path.exists()).unwrap_or_else(|| "redis-server".into())
 }
 
 pub(crate) fn run(connection: &mut dyn ConnectionLike, command: &str) -> redis::Value {
