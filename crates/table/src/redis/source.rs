@@ -54,7 +54,8 @@ impl Standing {
         self.first.send_if_modified(|outcome| outcome.is_none().then(|| *outcome = Some(Ok(()))).is_some());
     }
 
-    /// Notes why the table does not follow the store; said once, and again if the reason becomes another.
+    /// Notes why the table does not follow the store; said once; the reason of the moment is in
+    /// the table's status.
     pub(super) fn failed(&mut self, fault: Fault) {
         self.table.failed(fault.to_string());
         self.table.set_following(|following| following.connected = false);
@@ -64,7 +65,7 @@ impl Standing {
                 tracing::error!(store = %location, %fault, "the table's store is away; the last good table stays")
             }
             Some(said) if std::mem::discriminant(said) != std::mem::discriminant(&fault) => {
-                tracing::info!(store = %location, %fault, "still so, for another reason");
+                tracing::debug!(store = %location, %fault, "still so, for another reason");
             }
             Some(_) => {}
         }
