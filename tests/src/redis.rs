@@ -79,15 +79,28 @@ impl Redis {
     }
 
     /// Starts it again, after it was stopped or killed, on the same port, with what it kept on disk, and
-    /// waits until it answers. It may still be loading its data then.
+    /// waits until it has loaded that.
     pub fn resume(&mut self) {
         self.launch();
+        self.await_answer(
+            |answer| matches!(answer, Err(RespError::Refused(error)) if error.starts_with("LOADING")),
+        );
+    }
+
+    /// The same, and waits only until it says anything at all, which may be that it loads its data.
+    pub fn resume_loading(&mut self) {
+        self.launch();
+        self.await_answer(|_| false);
+    }
+
+    /// Waits for an answer to a PING that isn't `too_soon`. That it asks for a password is one too.
+    fn await_answer(&mut self, too_soon: impl Fn(&Result<Reply, RespError>) -> bool) {
         eventually("Redis answers", || {
             let process = self.process.as_mut().expect("it was just started");
             assert!(process.is_running(), "Redis ended:\n{}", process.stdout());
-            let mut client = RedisClient::connect(self.address(), PATIENCE).ok()?;
-            // It may ask for a password, or say that it loads: an answer is an answer.
-            (!matches!(client.try_run(&["PING"]), Err(RespError::Connection(_)))).then_some(())
+            let answer = RedisClient::connect(self.address(), PATIENCE).ok()?.try_run(&["PING"]);
+            let none = matches!(answer, Err(RespError::Connection(_)));
+            (!none && !too_soon(&answer)).then_some(())
         });
     }
 

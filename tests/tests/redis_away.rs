@@ -216,7 +216,7 @@ fn a_server_that_is_still_loading_its_data_is_away_and_not_empty() {
     site.redis.connect().pipeline(&commands);
     let load = site.load();
     site.redis.kill();
-    site.redis.resume();
+    site.redis.resume_loading();
     site.assert_follows();
     load.finish();
 }

@@ -49,7 +49,7 @@ fn member(random: &mut Random) -> String {
 
 /// Makes one change of a random kind. What a server refuses (there is no such key, it is of another type)
 /// has changed nothing, which is as good.
-fn change(client: &mut RedisClient, random: &mut Random, upstream: &str) -> Result<(), RespError> {
+fn change(client: &mut RedisClient, random: &mut Random, scene: &Scene<'_>) -> Result<(), RespError> {
     let (one, other, member) = (key(random), key(random), member(random));
     let some = random.below(400).to_string();
     let words: Vec<&str> = match random.below(40) {
@@ -93,9 +93,10 @@ fn change(client: &mut RedisClient, random: &mut Random, upstream: &str) -> Resu
                 .collect();
             return client.try_pipeline(&burst).map(drop);
         }
-        _ if random.below(8) > 0 => vec!["SADD", &other, &member],
+        _ if random.below(8) > 0 || !scene.flushes() => vec!["SADD", &other, &member],
         _ => {
-            let flush: Vec<Vec<u8>> = [encode(&["FLUSHDB"])].into_iter().chain(stable(upstream)).collect();
+            let flush: Vec<Vec<u8>> =
+                [encode(&["FLUSHDB"])].into_iter().chain(stable(scene.upstream)).collect();
             return client.try_transaction(&flush).map(drop);
         }
     };
@@ -117,6 +118,8 @@ struct Scene<'a> {
     address: std::net::SocketAddr,
     url: String,
     upstream: &'a str,
+    began: Instant,
+    whole: Duration,
 }
 
 /// Ends the writers, also when the test fails.
@@ -129,6 +132,11 @@ impl Drop for Ending<'_> {
 }
 
 impl Scene<'_> {
+    /// Whether everything may be flushed: not towards the end, so that there is something to compare then.
+    fn flushes(&self) -> bool {
+        self.began.elapsed() < self.whole * 2 / 3
+    }
+
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::SeqCst)
     }
@@ -141,7 +149,7 @@ impl Scene<'_> {
                 continue;
             };
             while self.goes_on() {
-                match change(&mut client, &mut random, self.upstream) {
+                match change(&mut client, &mut random, self) {
                     Ok(()) => drop(self.changes.fetch_add(1, Ordering::SeqCst)),
                     Err(RespError::Refused(_)) => {}
                     Err(RespError::Connection(_)) => break,
@@ -246,6 +254,8 @@ fn after_random_writes_and_faults_the_table_equals_redis_s_and_no_request_has_fa
         address: redis.address(),
         url: redis.url(),
         upstream: &upstream_address,
+        began: Instant::now(),
+        whole: Duration::from_secs(seconds()),
     };
     let mut history = Vec::new();
     std::thread::scope(|scope| {
@@ -256,9 +266,8 @@ fn after_random_writes_and_faults_the_table_equals_redis_s_and_no_request_has_fa
         }
         let branch = random.branch();
         scope.spawn(|| scene.write_by_command(branch));
-        let (began, whole) = (Instant::now(), Duration::from_secs(seconds()));
-        while began.elapsed() < whole && load.fault().is_none() {
-            let at = began.elapsed().as_secs_f64();
+        while scene.began.elapsed() < scene.whole && load.fault().is_none() {
+            let at = scene.began.elapsed().as_secs_f64();
             history.push(format!("{at:.3} s: {}", fault(&mut random, &mut redis, &namespace)));
         }
     });
