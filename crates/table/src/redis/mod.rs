@@ -6,9 +6,9 @@
 //! a change is in force a millisecond or so after it was made. While the store is away the last good table
 //! stays, on disk too, and that is told apart from a table that is empty.
 //!
-//! One thread follows ([`source`] connects, [`session`] follows over one connection, [`feed`] is what the
-//! server tells, [`walk`] the way through all of it, [`digest`] the slow comparison, [`mirror`] takes in what
-//! was read); [`writer`] makes changes over a connection of its own.
+//! One thread follows (`source.rs` connects, `session.rs` follows over one connection, `feed.rs` is what the
+//! server tells, `walk.rs` the way through all of it, `digest.rs` the slow comparison, `mirror.rs` takes in
+//! what was read); `writer.rs` makes changes over a connection of its own.
 
 mod address;
 mod connection;
