@@ -154,6 +154,11 @@ fn the_age_of_the_table_grows_while_its_store_is_away_and_is_told() {
     let said = format!("{}{}", listed.stdout, listed.stderr);
     let tells = said.lines().any(|line| line.contains("old") || line.contains("ago") || line.contains("age"));
     assert!(tells, "`route list` does not say how old the table is: {said}");
+    let metrics = site.router.admin_get("/metrics").text();
+    let told = metrics.lines().find_map(|line| line.strip_prefix("waypost_table_age_seconds "));
+    let told: f64 = told.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{metrics}"));
+    assert!(told > before + 1.0, "the metrics say {told}, it was {before}");
+    assert!(metrics.contains("waypost_table_store_connected 0"), "{metrics}");
     let fresh = age(&site.router);
     site.redis.unhang();
     eventually("the table is fresh again", || (age(&site.router) < fresh).then_some(()));

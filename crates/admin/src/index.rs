@@ -5,6 +5,7 @@ Waypost's admin API
 
 GET    /healthz                        the process lives
 GET    /readyz                         it can route; the table's state and age
+GET    /metrics                        numbers for Prometheus: the table, its age and its store
 GET    /api/v1/table                   the table's state
 GET    /api/v1/routes                  every entry with its instances and their health; ?host= for one
 POST   /api/v1/routes                  changes the table: all the changes given, or none

@@ -1,7 +1,7 @@
 //! The admin API: what a running router tells about itself, and how its table is changed.
 //!
-//! JSON under `/api/v1/`, with [problem details](Problem) where something can't be done; `/healthz` and
-//! `/readyz` for whoever watches the process. The API knows the route table by `waypost-table`'s types and
+//! JSON under `/api/v1/`, with [problem details](Problem) where something can't be done; `/healthz`,
+//! `/readyz` and `/metrics` for whoever watches the process. The API knows the route table by `waypost-table`'s types and
 //! everything else by two small traits, [`Router`] and [`VersionSets`]: it passes on what it is asked, and
 //! leaves to them how it is done.
 //!
@@ -16,6 +16,7 @@ mod guard;
 mod health;
 mod index;
 mod listing;
+mod metrics;
 mod pipe;
 mod problem;
 mod router;

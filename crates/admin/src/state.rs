@@ -12,7 +12,7 @@ use waypost_table::{Table, TableStore};
 use crate::guard::guard;
 use crate::problem::Problem;
 use crate::router::{Router, VersionSets};
-use crate::{backends, health, index, routes, transfer};
+use crate::{backends, health, index, metrics, routes, transfer};
 
 /// The longest body of a request that is taken whole. An import is not: it is read as it arrives.
 const MAX_BODY: usize = 8 << 20;
@@ -79,6 +79,7 @@ impl Admin {
             .route("/", get(index::index))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
+            .route("/metrics", get(metrics::metrics))
             .route("/api/v1/table", get(routes::status))
             .route("/api/v1/routes", get(routes::list).post(routes::change))
             .route("/api/v1/routes/{host}", delete(routes::remove))

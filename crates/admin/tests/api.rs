@@ -33,6 +33,18 @@ fn readiness_ends_when_the_router_drains_and_liveness_does_not() {
 }
 
 #[test]
+fn metrics_tell_of_the_table() {
+    let server = Server::start();
+    let metrics = server.get("/metrics");
+    assert_eq!(metrics.status, 200);
+    let text = &metrics.body;
+    for line in ["waypost_table_loaded 1.0", "waypost_table_entries 0.0", "waypost_table_age_seconds 0.0"] {
+        assert!(text.lines().any(|found| found == line), "no {line:?} in:\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+#[test]
 fn changes_are_made_and_listed_with_health() {
     let server = Server::start();
     let changes = r#"{"changes":[

@@ -1,0 +1,60 @@
+//! `/metrics`: numbers for Prometheus, in the OpenMetrics text format.
+//!
+//! Taken when they are asked for: what is counted is counted elsewhere, and costs nothing here.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use waypost_table::TableStatus;
+
+use crate::problem::Problem;
+use crate::state::Admin;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(crate) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let mut registry = Registry::with_prefix("waypost");
+    table(&mut registry, &admin.table().status());
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => {
+            let detail = format!("the metrics can't be written: {error}");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+        }
+    }
+}
+
+fn table(registry: &mut Registry, status: &TableStatus) {
+    let mut gauge = |name: &str, help: &str, value: f64| {
+        registry.register(name, help, ConstGauge::<f64>::new(value));
+    };
+    gauge("table_loaded", "1 once the route table has been read", f64::from(u8::from(status.loaded)));
+    gauge("table_entries", "Entries of the route table", status.entries as f64);
+    gauge("table_instances", "Instances of all entries", status.instances as f64);
+    gauge("table_serial", "The table's serial", status.serial as f64);
+    gauge(
+        "table_skipped",
+        "Members and keys of the store that are malformed and left out",
+        status.skipped as f64,
+    );
+    if let Some(age) = status.age {
+        gauge("table_age_seconds", "How long ago the table was last known to agree with its store", age);
+    }
+    if let Some(following) = &status.following {
+        let connected = f64::from(u8::from(following.connected));
+        gauge("table_store_connected", "1 while the table's store is there", connected);
+        registry.register(
+            "table_repaired",
+            "Changes that the store did not tell of, found by comparing",
+            ConstCounter::<u64>::new(following.repaired),
+        );
+    }
+}
