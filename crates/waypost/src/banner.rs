@@ -27,6 +27,7 @@ impl fmt::Display for Banner<'_> {
         }
         writeln!(out, "  admin       http://{}", self.admin)?;
         let entries = match self.table.entries {
+            _ if !self.table.loaded => "not read yet".to_owned(),
             0 => "empty".to_owned(),
             1 => "1 host".to_owned(),
             count => format!("{count} hosts"),
@@ -69,12 +70,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use waypost_table::Table;
+    use waypost_table::{Snapshot, Table};
 
     use super::*;
 
     fn banner(http: &str, admin: &str) -> String {
-        let table = Table::new(SourceKind::Embedded, "embedded:waypost-data").status();
+        let table = Table::new(SourceKind::Embedded, "embedded:waypost-data");
+        table.publish(Snapshot::empty());
+        show(http, admin, &table)
+    }
+
+    fn show(http: &str, admin: &str, table: &Table) -> String {
+        let table = table.status();
         let http = [http.parse().unwrap()];
         let access_log = Path::new("waypost-data/access.json");
         Banner { program: "waypost", http: &http, admin: admin.parse().unwrap(), table: &table, access_log }
@@ -94,6 +101,13 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing from\n{text}");
         }
+    }
+
+    #[test]
+    fn a_table_that_was_not_read_is_not_called_empty() {
+        let unread = Table::new(SourceKind::Embedded, "embedded:waypost-data");
+        let text = show("127.0.0.1:8080", "127.0.0.1:8081", &unread);
+        assert!(text.contains("embedded:waypost-data (not read yet)"), "{text}");
     }
 
     #[test]
