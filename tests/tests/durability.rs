@@ -178,3 +178,65 @@ fn the_access_log_holds_whole_lines_after_sigkill() {
     }
     assert!(text.contains("/last"), "the drained router left out its last request");
 }
+
+/// A small file system of its own, unmounted when it is dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> SmallDisk {
+        let directory = tempfile::TempDir::new().expect("a temporary directory");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .arg(directory.path())
+            .status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "a tmpfs can't be mounted: this test needs root"
+        );
+        SmallDisk(directory)
+    }
+
+    fn filler(&self) -> std::path::PathBuf {
+        self.0.path().join("filler")
+    }
+
+    /// Leaves no byte free.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.filler()).expect("a file on the new disk");
+        for size in [1 << 16, 1 << 10, 1] {
+            while std::io::Write::write_all(&mut file, &vec![0; size]).is_ok() {}
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a router that a failed test leaves behind may still have files there.
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_changes_until_there_is_room_again_and_loses_none() {
+    let disk = SmallDisk::new();
+    let upstream = Upstream::named("ok");
+    let table = format!("embedded:{}", disk.0.path().join("table").display());
+    let mut router = Router::with().flag("--table", table).start();
+    router.route("before.test", &upstream);
+    disk.fill();
+    let address = upstream.address().to_string();
+    for attempt in 0..3 {
+        let refused = router.cli(["route", "add", "full.test", &address]);
+        assert_eq!(refused.code, Some(1), "attempt {attempt} was acknowledged: {refused:?}");
+        assert_eq!(router.connect().get("before.test", "/").text(), "ok", "routing stopped");
+    }
+    std::fs::remove_file(disk.filler()).expect("the filler is there");
+    eventually("changes to be taken again", || {
+        (router.cli(["route", "add", "after.test", &address]).code == Some(0)).then_some(())
+    });
+    router.kill();
+    router.resume();
+    assert_eq!(hosts(&router), BTreeSet::from(["after.test".to_owned(), "before.test".to_owned()]));
+    assert_eq!(router.connect().get("after.test", "/").text(), "ok");
+    drop(router);
+}

@@ -79,7 +79,12 @@ impl EmbeddedTable {
         table.publish(snapshot);
 
         let (jobs, waiting) = sync_channel(QUEUE);
-        let writer = Writer { database, table: Arc::clone(&table), path: path.clone() };
+        let mut writer = Writer {
+            database: Some(database),
+            directory: directory.to_owned(),
+            table: Arc::clone(&table),
+            path: path.clone(),
+        };
         let writer = thread::Builder::new()
             .name("table-writer".to_owned())
             .spawn(move || writer.run(&waiting))
@@ -122,7 +127,10 @@ impl Drop for EmbeddedTable {
 
 /// Owns the database; everything below runs on its thread.
 struct Writer {
-    database: Database,
+    /// None after a failed write: a database that has failed once refuses everything until it is opened
+    /// again, so that a full disk that has room again would be of no use.
+    database: Option<Database>,
+    directory: PathBuf,
     table: Arc<Table>,
     path: PathBuf,
 }
@@ -143,7 +151,7 @@ enum Answer {
 }
 
 impl Writer {
-    fn run(self, jobs: &Receiver<Job>) {
+    fn run(&mut self, jobs: &Receiver<Job>) {
         loop {
             let first = match jobs.recv_timeout(SWEEP_EVERY) {
                 Ok(job) => job,
@@ -159,7 +167,8 @@ impl Writer {
         }
     }
 
-    fn commit(&self, jobs: impl Iterator<Item = Job>) {
+    fn commit(&mut self, jobs: impl Iterator<Item = Job>) {
+        let opened = self.reopen();
         let before = self.table.snapshot();
         let mut batch = Batch { next: (*before).clone(), dirty: BTreeSet::new(), answers: Vec::new() };
         drop(before);
@@ -168,13 +177,18 @@ impl Writer {
         }
         if !batch.dirty.is_empty() {
             // A damaged database may end in a panic here too; routing must go on, and the callers be told.
-            let written = catch_unwind(AssertUnwindSafe(|| self.write(&batch)));
+            let written = catch_unwind(AssertUnwindSafe(|| match (&self.database, opened) {
+                (Some(database), Ok(())) => write(database, &batch).map_err(|error| error.to_string()),
+                (_, Err(error)) => Err(error.to_string()),
+                (None, Ok(())) => Err("it is not open".to_owned()),
+            }));
             let failure = match written {
                 Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
+                Ok(Err(detail)) => Some(detail),
                 Err(_) => Some("the database is damaged".to_owned()),
             };
             if let Some(detail) = failure {
+                self.close();
                 tracing::error!(%detail, path = %self.path.display(), "the embedded table could not be written");
                 for answer in batch.answers {
                     answer.fail(StoreError::Write { path: self.path.clone(), detail: detail.clone() });
@@ -188,22 +202,43 @@ impl Writer {
         }
     }
 
-    fn write(&self, batch: &Batch) -> Result<(), redb::Error> {
-        // A transaction's durability is immediate unless told otherwise: commit returns after the flush.
-        let transaction = self.database.begin_write()?;
-        {
-            let mut entries = transaction.open_table(ENTRIES)?;
-            for pattern in &batch.dirty {
-                match batch.next.get(pattern) {
-                    Some(entry) => entries.insert(pattern.as_bytes(), entry.as_bytes())?,
-                    None => entries.remove(pattern.as_bytes())?,
-                };
-            }
-            transaction.open_table(META)?.insert("serial", batch.next.serial())?;
+    /// Lets go of a database that has failed.
+    fn close(&mut self) {
+        let database = self.database.take();
+        // Closing writes, and so may fail as writing did; what was acknowledged is on disk already.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+
+    /// Opens the database again if it was let go of, and puts in force what it holds: whether a write that
+    /// failed has reached the disk is known only now.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        if self.database.is_some() {
+            return Ok(());
         }
-        transaction.commit()?;
+        let (database, snapshot, skipped) = open_database(&self.directory, &self.path)?;
+        self.database = Some(database);
+        self.table.set_skipped(skipped);
+        self.table.publish(snapshot);
+        tracing::info!(path = %self.path.display(), "the embedded table was opened again after a failed write");
         Ok(())
     }
+}
+
+fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
+    // A transaction's durability is immediate unless told otherwise: commit returns after the flush.
+    let transaction = database.begin_write()?;
+    {
+        let mut entries = transaction.open_table(ENTRIES)?;
+        for pattern in &batch.dirty {
+            match batch.next.get(pattern) {
+                Some(entry) => entries.insert(pattern.as_bytes(), entry.as_bytes())?,
+                None => entries.remove(pattern.as_bytes())?,
+            };
+        }
+        transaction.open_table(META)?.insert("serial", batch.next.serial())?;
+    }
+    transaction.commit()?;
+    Ok(())
 }
 
 impl Batch {
