@@ -19,9 +19,27 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn start(place: &Place, flags: &[&str]) -> Router {
-        // Each listener is dropped at the end of its line: the port is the router's then.
-        let http = listener().local_addr().unwrap();
-        let admin = listener().local_addr().unwrap();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let mut router = Router::spawn(place, flags);
+            // One that has ended lost a port to another test between its choice and its use.
+            while router.child.try_wait().unwrap().is_none() {
+                if router.is_alive() {
+                    return router;
+                }
+                assert!(Instant::now() < end, "the router does not answer");
+                thread::sleep(Duration::from_millis(20));
+            }
+            assert!(Instant::now() < end, "the router ends as it starts");
+        }
+    }
+
+    fn spawn(place: &Place, flags: &[&str]) -> Router {
+        // Held together, so that they differ; free for the router from the end of this block on.
+        let (http, admin) = {
+            let (http, admin) = (listener(), listener());
+            (http.local_addr().unwrap(), admin.local_addr().unwrap())
+        };
         let addresses = ["--listen".to_owned(), http.to_string(), "--admin".to_owned(), admin.to_string()];
         let child = place
             .command(&["serve", "--workers", "1"])
@@ -31,13 +49,7 @@ impl Router {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let router = Router { child, admin };
-        let end = Instant::now() + PATIENCE;
-        while !router.is_alive() {
-            assert!(Instant::now() < end, "the router does not answer");
-            thread::sleep(Duration::from_millis(20));
-        }
-        router
+        Router { child, admin }
     }
 
     pub(crate) fn is_alive(&self) -> bool {
