@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use waypost_backend::{Explanation, Report};
 
+use crate::asked::{Asked, Questions};
 use crate::problem::Problem;
-use crate::routes::{UrlQuery, explain_backends, explain_table};
+use crate::routes::read_url;
 use crate::state::{Admin, blocking};
 
 pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<Report>, Problem> {
@@ -18,13 +18,13 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<Report>
 
 pub(crate) async fn explain(
     State(admin): State<Arc<Admin>>,
-    query: Result<Query<UrlQuery>, QueryRejection>,
+    questions: Questions,
 ) -> Result<Json<Explanation>, Problem> {
-    let Query(UrlQuery { url }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let (snapshot, router) = (admin.table().snapshot(), admin.router());
+    let asked = Asked::read(questions)?;
+    let router = admin.router();
     blocking(move || {
-        let table = explain_table(&snapshot, &url, &*router)?;
-        Ok(Json(explain_backends(&table, &url, &*router)?))
+        let url = read_url(&asked)?;
+        Ok(Json(router.explain(&asked.sketch(&url))))
     })
     .await
 }

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use waypost_backend::{Explanation, Report};
-use waypost_table::{Health, Host, InstanceRef};
+use waypost_backend::{Explanation, Report, Sketch};
+use waypost_table::{Health, InstanceRef};
 
 /// A running router, as far as the admin API needs to know it.
 pub trait Router: Send + Sync {
@@ -16,8 +16,8 @@ pub trait Router: Send + Sync {
     /// The backend tree as it is now, from the entry.
     fn backends(&self) -> Report;
 
-    /// Which way a GET for this host and target (path and query) would take through the backend tree.
-    fn explain(&self, host: &Host, target: &str) -> Explanation;
+    /// Which way a request would take through the backend tree.
+    fn explain(&self, request: &Sketch<'_>) -> Explanation;
 
     /// The backends that an entry of the table may point at.
     fn backend_names(&self) -> BTreeSet<String>;

@@ -14,16 +14,15 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use waypost_backend::Explanation as Way;
 use waypost_table::check::{self, Connect};
-use waypost_table::explain::{self as table_explain, Explanation};
+use waypost_table::explain::{self as table_explain, Explanation, Url};
 use waypost_table::listing::Listing;
-use waypost_table::{
-    Applied, Change, Host, InstanceRef, Outcome, Pattern, Snapshot, TableStatus, Target, member,
-};
+use waypost_table::{Applied, Change, InstanceRef, Outcome, Pattern, TableStatus, Target, member};
 
+use crate::asked::{Asked, Questions};
 use crate::listing::{ListingFormat, write_listing};
 use crate::pipe;
 use crate::problem::Problem;
-use crate::router::{Membership, Router};
+use crate::router::Membership;
 use crate::state::{Admin, blocking};
 
 /// How long the changes of one request may take to arrive.
@@ -176,51 +175,23 @@ pub(crate) async fn remove(
     Ok(Json(blocking(move || Ok(store.apply(vec![change])?)).await?))
 }
 
-#[derive(Deserialize)]
-pub(crate) struct UrlQuery {
-    pub(crate) url: String,
-}
-
 pub(crate) async fn explain(
     State(admin): State<Arc<Admin>>,
-    query: Result<Query<UrlQuery>, QueryRejection>,
+    questions: Questions,
 ) -> Result<Json<Explained>, Problem> {
-    let Query(UrlQuery { url }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let asked = Asked::read(questions)?;
     let (snapshot, router) = (admin.table().snapshot(), admin.router());
     blocking(move || {
-        let table = explain_table(&snapshot, &url, &*router)?;
-        let backends = explain_backends(&table, &url, &*router)?;
-        Ok(Json(Explained { table, backends }))
+        let url = read_url(&asked)?;
+        let table = table_explain::explain(&snapshot, &asked.url, |instance| router.health(instance))
+            .map_err(|error| Problem::bad_request(error.to_string()))?;
+        Ok(Json(Explained { table, backends: router.explain(&asked.sketch(&url)) }))
     })
     .await
 }
 
-pub(crate) fn explain_table(
-    snapshot: &Snapshot,
-    url: &str,
-    router: &dyn Router,
-) -> Result<Explanation, Problem> {
-    table_explain::explain(snapshot, url, |instance| router.health(instance))
-        .map_err(|error| Problem::bad_request(error.to_string()))
-}
-
-/// The way through the backend tree, for the host that the table's explanation has read from the URL.
-pub(crate) fn explain_backends(table: &Explanation, url: &str, router: &dyn Router) -> Result<Way, Problem> {
-    let (host, _) =
-        Host::parse(table.host.as_bytes()).map_err(|error| Problem::bad_request(error.to_string()))?;
-    Ok(router.explain(&host, &target(url)))
-}
-
-/// The path and query of an URL whose host has been read already.
-fn target(url: &str) -> String {
-    let rest =
-        url.split_once("://").map_or(url, |(scheme, rest)| if scheme.contains('/') { url } else { rest });
-    let rest = rest.split('#').next().unwrap_or_default();
-    match rest.find(['/', '?']) {
-        Some(start) if rest[start..].starts_with('/') => rest[start..].to_owned(),
-        Some(start) => format!("/{}", &rest[start..]),
-        None => "/".to_owned(),
-    }
+pub(crate) fn read_url(asked: &Asked) -> Result<Url, Problem> {
+    Url::parse(&asked.url).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 #[derive(Deserialize)]
@@ -269,23 +240,4 @@ pub(crate) async fn prune(State(admin): State<Arc<Admin>>, _body: Body) -> Resul
         Ok(Json(Pruned::of(unreachable, &applied)))
     })
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_target_of_an_url_is_its_path_and_query() {
-        for (url, expected) in [
-            ("http://example.com", "/"),
-            ("example.com", "/"),
-            ("http://example.com/a/b?c=d#e", "/a/b?c=d"),
-            ("example.com?x", "/?x"),
-            ("example.com/?to=http://other/", "/?to=http://other/"),
-            ("http://example.com#/a", "/"),
-        ] {
-            assert_eq!(target(url), expected, "{url}");
-        }
-    }
 }

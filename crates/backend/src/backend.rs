@@ -3,8 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use std::rc::Rc;
+
 use http::Method;
 use serde::Serialize;
+use waypost_http1::{Fields, Host, Scheme};
 
 use crate::exchange::Exchange;
 use crate::failure::Failure;
@@ -12,6 +15,17 @@ use crate::response::Response;
 
 /// What a call resolves to. It runs on the worker's own thread and is not `Send`.
 pub type Call<'a> = Pin<Box<dyn Future<Output = Result<Response, Failure>> + 'a>>;
+
+/// What asking a backend how it is resolves to; the error says why it is not well.
+pub type Probe<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+
+/// What a tree does besides answering, told when it is started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Duties {
+    /// It asks servers how they are. One of the trees that share a [`crate::upstream::Registry`] does; the
+    /// others go by what it finds.
+    pub probes: bool,
+}
 
 /// Something that answers requests.
 ///
@@ -24,9 +38,36 @@ pub trait Backend {
     /// child that has touched the body leaves a spent one behind (see [`crate::Body::spent`]).
     fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Call<'a>;
 
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+
+    /// The backends below it, in order.
+    fn children(&self) -> &[Rc<dyn Backend>] {
+        &[]
+    }
+
     /// Whether it would take a request now, as far as is known without asking anyone.
     fn is_up(&self) -> bool {
         true
+    }
+
+    /// Asks it whether it works, as a cluster does with its members again and again. What has nobody to
+    /// ask answers with what it knows.
+    fn probe(&self) -> Probe<'_> {
+        let up = if self.is_up() { Ok(()) } else { Err(format!("{} is down", self.name())) };
+        Box::pin(std::future::ready(up))
+    }
+
+    /// Begins what it does besides answering, and has its children begin. It runs on the worker's thread,
+    /// inside its runtime. A backend with two parents is started twice, and must not mind.
+    fn start(&self, duties: Duties) {
+        self.children().iter().for_each(|child| child.start(duties));
+    }
+
+    /// Ends what [`start`](Backend::start) began, and has its children end. Exchanges in flight go on; a
+    /// tree that was stopped may still be asked by whoever holds it.
+    fn stop(&self) {
+        self.children().iter().for_each(|child| child.stop());
     }
 
     /// What it is and how it is, with all that stands below it.
@@ -36,15 +77,30 @@ pub trait Backend {
     fn explain(&self, request: &Sketch<'_>) -> Explanation;
 }
 
-/// A request that is only talked about.
+/// A request without its body, as a backend looks at it that has to decide: one that is to be answered
+/// ([`Exchange::sketch`]), or one that is only talked about.
 #[derive(Debug, Clone, Copy)]
 pub struct Sketch<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The normalised host.
-    pub host: &'a str,
-    /// Path and query.
-    pub target: &'a str,
+    /// How the client speaks to us.
+    pub scheme: Scheme,
+    /// The host that is asked for.
+    pub host: &'a Host,
+    /// The port the client addressed, if the authority names one.
+    pub port: Option<u16>,
+    /// Path and query, in ASCII.
+    pub target: &'a [u8],
+    /// The fields.
+    pub fields: &'a Fields,
+}
+
+impl<'a> Sketch<'a> {
+    /// The target up to its query.
+    pub fn path(&self) -> &'a [u8] {
+        let end = self.target.iter().position(|byte| *byte == b'?').unwrap_or(self.target.len());
+        &self.target[..end]
+    }
 }
 
 /// One backend as `waypost backend list` shows it.

@@ -136,6 +136,10 @@ impl Backend for Client {
         Box::pin(self.ask(exchange))
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn report(&self) -> Report {
         Report {
             name: self.name.clone(),

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use waypost_http1::{Host, RequestHead, ResponseHead, Scheme};
 
+use crate::backend::Sketch;
 use crate::body::Body;
 
 /// What is known of the client's connection.
@@ -62,6 +63,18 @@ impl Exchange {
             expects_continue: false,
             interim: None,
             notes: Notes::default(),
+        }
+    }
+
+    /// The request as a backend looks at it that has to decide.
+    pub fn sketch(&self) -> Sketch<'_> {
+        Sketch {
+            method: &self.request.method,
+            scheme: self.downstream.scheme,
+            host: &self.host,
+            port: self.port,
+            target: self.request.target(),
+            fields: &self.request.fields,
         }
     }
 

@@ -62,6 +62,18 @@ pub enum FailureKind {
     /// The request's body could not be read.
     #[error(transparent)]
     RequestBody(BodyError),
+    /// Something other than a server took longer than it may.
+    #[error("{what}")]
+    Late {
+        /// What took how long.
+        what: String,
+    },
+    /// A handler inside this process failed.
+    #[error("{what}")]
+    Handler {
+        /// Which one, and how.
+        what: String,
+    },
     /// Nobody is there to ask.
     #[error("{what}")]
     Unavailable {
@@ -91,7 +103,8 @@ impl Failure {
             | FailureKind::Closed { .. }
             | FailureKind::Malformed { .. }
             | FailureKind::Protocol { .. } => StatusCode::BAD_GATEWAY,
-            FailureKind::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            FailureKind::Timeout { .. } | FailureKind::Late { .. } => StatusCode::GATEWAY_TIMEOUT,
+            FailureKind::Handler { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             FailureKind::RequestBody(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             FailureKind::RequestBody(BodyError::ClientTimeout) => StatusCode::REQUEST_TIMEOUT,
             FailureKind::RequestBody(BodyError::ClientClosed | BodyError::ClientMalformed(_)) => {

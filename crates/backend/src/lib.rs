@@ -25,7 +25,7 @@ mod respond;
 mod response;
 pub mod upstream;
 
-pub use backend::{Backend, Call, Explanation, Report, Sketch};
+pub use backend::{Backend, Call, Duties, Explanation, Probe, Report, Sketch};
 pub use body::{Body, BodyError, Fill, Source};
 pub use buffer::{Buffer, recycle, spare};
 pub use client::{Client, ClientOptions};

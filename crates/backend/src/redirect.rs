@@ -86,6 +86,10 @@ impl Backend for Redirect {
         Box::pin(std::future::ready(Ok(response)))
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn report(&self) -> Report {
         Report {
             name: self.name.clone(),
@@ -97,7 +101,8 @@ impl Backend for Redirect {
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {
-        let location = self.location("http", request.host, request.target);
+        let target = String::from_utf8_lossy(request.target);
+        let location = self.location(request.scheme.as_str(), request.host.as_str(), &target);
         Explanation {
             backend: self.name.clone(),
             kind: "redirect",

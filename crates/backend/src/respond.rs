@@ -59,6 +59,10 @@ impl Backend for Respond {
         Box::pin(std::future::ready(Ok(response)))
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn report(&self) -> Report {
         Report {
             name: self.name.clone(),

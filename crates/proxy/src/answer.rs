@@ -17,11 +17,14 @@ pub(crate) fn to_failure(failure: &Failure) -> Response {
     let text = match &failure.kind {
         FailureKind::Connect { .. } => "waypost: no connection to the server could be had",
         FailureKind::Closed { .. } => "waypost: the server closed the connection before it answered",
-        FailureKind::Timeout { .. } => "waypost: the server did not answer in time",
+        FailureKind::Timeout { .. } | FailureKind::Late { .. } => {
+            "waypost: the server did not answer in time"
+        }
         FailureKind::Malformed { .. } | FailureKind::Protocol { .. } => {
             "waypost: the server's answer was not valid HTTP"
         }
         FailureKind::RequestBody(_) => "waypost: the request's body could not be read",
+        FailureKind::Handler { .. } => "waypost: internal error",
         FailureKind::Unavailable { .. } => "waypost: no server is available for this request",
     };
     let mut response = Response::text(status, text);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use waypost_backend::upstream::{Peers, watch_for_recovery};
-use waypost_backend::{Backend, Exchange, Timers};
+use waypost_backend::{Backend, Duties, Exchange, Timers};
 use waypost_http1::{Name, Version};
 use waypost_stats::{LogHandle, Record};
 
@@ -44,6 +44,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     settings: RefCell<(Rc<Settings>, Rc<dyn Backend>)>,
     ground: Ground,
+    duties: Duties,
     log: RefCell<Option<LogHandle>>,
     draining: Cell<bool>,
     connections: Cell<usize>,
@@ -64,7 +65,8 @@ impl Worker {
             let timers = Timers::new();
             let peers = Peers::new(Arc::clone(&plan.shared.registry), Rc::clone(&timers));
             let ground = Ground { peers };
-            let settings = settle(&plan.orders.borrow().settings, &ground);
+            let duties = Duties { probes: plan.index == 0 };
+            let settings = settle(&plan.orders.borrow().settings, &ground, duties);
             let worker = Rc::new(Worker {
                 timers,
                 date: Date::default(),
@@ -72,6 +74,7 @@ impl Worker {
                 shared: Arc::clone(&plan.shared),
                 settings: RefCell::new(settings),
                 ground,
+                duties,
                 log: RefCell::new(plan.log),
                 draining: Cell::new(false),
                 connections: Cell::new(0),
@@ -88,6 +91,7 @@ impl Worker {
                 accepting.push(tokio::task::spawn_local(task));
             }
             worker.live(plan.orders).await;
+            worker.settings().1.stop();
             for task in accepting {
                 // An accept loop has no way to fail; if it did, the worker ends all the same.
                 let _ = task.await;
@@ -118,7 +122,9 @@ impl Worker {
             }
             let Orders { phase, settings } = orders.borrow_and_update().clone();
             if !Arc::ptr_eq(&settings, &told) {
-                *self.settings.borrow_mut() = settle(&settings, &self.ground);
+                let new = settle(&settings, &self.ground, self.duties);
+                let (_, old) = self.settings.replace(new);
+                old.stop();
                 told = settings;
             }
             match phase {
@@ -196,9 +202,11 @@ impl Worker {
     }
 }
 
-/// Makes this worker's own of what all are told: its tree above all.
-fn settle(settings: &Settings, ground: &Ground) -> (Rc<Settings>, Rc<dyn Backend>) {
-    (Rc::new(settings.clone()), (settings.tree)(ground))
+/// Makes this worker's own of what all are told: its tree above all, which is started.
+fn settle(settings: &Settings, ground: &Ground, duties: Duties) -> (Rc<Settings>, Rc<dyn Backend>) {
+    let tree = (settings.tree)(ground);
+    tree.start(duties);
+    (Rc::new(settings.clone()), tree)
 }
 
 /// Accepts connections on one socket until the worker drains.

@@ -34,6 +34,10 @@ impl Backend for Panics {
         Report { name: String::new(), kind: "panics", up: true, detail: String::new(), children: Vec::new() }
     }
 
+    fn name(&self) -> &str {
+        "panics"
+    }
+
     fn explain(&self, _: &Sketch<'_>) -> Explanation {
         let (backend, says) = (String::new(), String::new());
         Explanation { backend, kind: "panics", says, detail: None, next: Vec::new() }

@@ -12,7 +12,7 @@ use crate::entry::{EntryRef, InstanceRef};
 use crate::health::Health;
 use crate::host::{Host, HostError};
 use crate::matching::{Match, find, prefix_covers};
-use crate::member::Member;
+use crate::member::{Member, Scheme};
 use crate::snapshot::Snapshot;
 
 /// How a table routes one URL.
@@ -119,7 +119,8 @@ pub fn explain(
     url: &str,
     health: impl Fn(&InstanceRef<'_>) -> Health,
 ) -> Result<Explanation, ExplainError> {
-    let (host, port, path) = parse(url)?;
+    let Url { host, port, target, .. } = Url::parse(url)?;
+    let path = target.split('?').next().unwrap_or_default();
     let found = find(snapshot, &host, path, |instance| health(instance).is_usable());
     let taken = match &found {
         Match::Found(found) => Some(found.entry.pattern()),
@@ -156,25 +157,41 @@ pub fn explain(
     Ok(Explanation { host, port, path, serial: snapshot.serial(), steps, outcome })
 }
 
-fn parse(url: &str) -> Result<(Host, Option<u16>, &str), ExplainError> {
-    let rest = match url.split_once("://") {
-        Some((scheme, rest))
-            if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
-        {
-            rest
-        }
-        // What stands before a later "://" is a host and path, not a scheme.
-        Some((scheme, _)) if !scheme.contains(['/', '?', '#']) => {
-            return Err(ExplainError::Scheme(url.to_owned()));
-        }
-        _ => url,
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, target) = rest.split_at(end);
-    let (host, port) = Host::parse(authority.as_bytes())
-        .map_err(|source| ExplainError::Host { url: url.to_owned(), source })?;
-    let path = &target[..target.find(['?', '#']).unwrap_or(target.len())];
-    Ok((host, port, if path.is_empty() { "/" } else { path }))
+/// An URL as a request would ask for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    /// `http` unless written.
+    pub scheme: Scheme,
+    /// The normalised host.
+    pub host: Host,
+    /// The port, if it is written.
+    pub port: Option<u16>,
+    /// Path and query, without a fragment.
+    pub target: String,
+}
+
+impl Url {
+    /// Reads an URL; `http://` may be left out.
+    ///
+    /// # Errors
+    /// If it is no `http` or `https` URL, or its host is not valid.
+    pub fn parse(url: &str) -> Result<Url, ExplainError> {
+        let (scheme, rest) = match url.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+            // What stands before a later "://" is a host and path, not a scheme.
+            Some((scheme, _)) if !scheme.contains(['/', '?', '#']) => {
+                return Err(ExplainError::Scheme(url.to_owned()));
+            }
+            _ => (Scheme::Http, url),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (host, port) = Host::parse(authority.as_bytes())
+            .map_err(|source| ExplainError::Host { url: url.to_owned(), source })?;
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Ok(Url { scheme, host, port, target: format!("{slash}{target}") })
+    }
 }
 
 /// Every pattern that matches a host, from the most to the least specific.
@@ -256,6 +273,22 @@ mod tests {
     use super::*;
     use crate::entry::Entry;
     use crate::pattern::Pattern;
+
+    #[test]
+    fn the_target_of_an_url_is_its_path_and_query() {
+        for (url, expected) in [
+            ("http://example.com", "/"),
+            ("example.com", "/"),
+            ("http://example.com/a/b?c=d#e", "/a/b?c=d"),
+            ("example.com?x", "/?x"),
+            ("example.com/?to=http://other/", "/?to=http://other/"),
+            ("HTTPS://example.com#/a", "/"),
+        ] {
+            assert_eq!(Url::parse(url).unwrap().target, expected, "{url}");
+        }
+        let url = Url::parse("https://A.example:8443/x").unwrap();
+        assert_eq!((url.scheme, url.host.as_str(), url.port), (Scheme::Https, "a.example", Some(8443)));
+    }
 
     fn table() -> Snapshot {
         let routes: [(&str, &[&str]); 4] = [

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backends;
 pub mod cli;
 pub mod config;
 

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::Method;
 use waypost_backend::upstream::{Peers, Registry};
 use waypost_backend::{Backend, Explanation, Report, Sketch, Timers};
 use waypost_table::routes::instance_health;
-use waypost_table::{Health, Host, InstanceRef};
+use waypost_table::{Health, InstanceRef};
 
 use crate::tree::Tree;
 
@@ -56,8 +55,8 @@ impl waypost_admin::Router for Panel {
         self.look(|tree| tree.report())
     }
 
-    fn explain(&self, host: &Host, target: &str) -> Explanation {
-        self.look(|tree| tree.explain(&Sketch { method: &Method::GET, host: host.as_str(), target }))
+    fn explain(&self, request: &Sketch<'_>) -> Explanation {
+        self.look(|tree| tree.explain(request))
     }
 
     fn backend_names(&self) -> BTreeSet<String> {

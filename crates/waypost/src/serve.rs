@@ -114,7 +114,7 @@ impl Running {
         let access_log = Arc::new(AccessLog::open(config.access_log(), log_options)?);
 
         let registry = Registry::new();
-        let tree = Arc::new(Tree::new(Arc::clone(&config), Arc::clone(store.table()))?);
+        let tree = Arc::new(Tree::new(Arc::clone(&config), Arc::clone(store.table())));
         let panel = Arc::new(Panel::new(Arc::clone(&tree), Arc::clone(&registry)));
         let admin_socket = AdminServer::bind(config.listen.admin)?;
         let server = Server::start(Options {
@@ -175,13 +175,7 @@ impl Running {
                 return;
             }
         };
-        let tree = match Tree::new(Arc::clone(&config), Arc::clone(self.store.table())) {
-            Ok(tree) => Arc::new(tree),
-            Err(error) => {
-                tracing::error!("not reloaded, the configuration in force stays: {error}");
-                return;
-            }
-        };
+        let tree = Arc::new(Tree::new(Arc::clone(&config), Arc::clone(self.store.table())));
         for what in needs_restart(&self.config, &config) {
             tracing::warn!("{what} has changed in the configuration: that takes a restart");
         }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use waypost_admin::{Admin, AdminServer, Membership, Router, RunningAdmin, VersionSets};
-use waypost_backend::{Explanation, Report};
-use waypost_table::{EmbeddedTable, Health, Host, InstanceRef, TableStore};
+use waypost_backend::{Explanation, Report, Sketch};
+use waypost_table::{EmbeddedTable, Health, InstanceRef, TableStore};
 
 /// A router that is only talked about: every instance on port 1 is down.
 #[derive(Default)]
@@ -39,8 +39,9 @@ impl Router for Still {
         }
     }
 
-    fn explain(&self, host: &Host, target: &str) -> Explanation {
-        let says = format!("asked for {target} at {host}");
+    fn explain(&self, request: &Sketch<'_>) -> Explanation {
+        let target = String::from_utf8_lossy(request.target);
+        let says = format!("asked for {target} at {}", request.host);
         Explanation { backend: "routes".into(), kind: "routes", says, detail: None, next: Vec::new() }
     }
 

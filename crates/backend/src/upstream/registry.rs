@@ -1,5 +1,6 @@
 //! What all workers know of each server: whether it is down, and how much it has in hand.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -99,6 +100,7 @@ impl Drop for InFlight {
 pub struct Registry {
     peers: Mutex<HashMap<SocketAddr, Arc<PeerState>>>,
     down: AtomicUsize,
+    shared: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Registry {
@@ -161,6 +163,20 @@ impl Registry {
     /// Forgets the servers that no worker has met lately, except those that are down.
     pub(crate) fn sweep(&self) {
         self.lock().retain(|_, state| Arc::strong_count(state) > 1 || state.is_down());
+    }
+
+    /// What the trees of all workers share of the backend of that name, made by the first that asks. It
+    /// lives on through a reload, as long as a tree holds it.
+    pub fn shared<T: Any + Send + Sync>(&self, name: &str, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|_, state| Arc::strong_count(state) > 1);
+        let key = (TypeId::of::<T>(), name.to_owned());
+        if let Some(state) = shared.get(&key).and_then(|state| Arc::clone(state).downcast().ok()) {
+            return state;
+        }
+        let state = Arc::new(make());
+        shared.insert(key, Arc::clone(&state) as Arc<dyn Any + Send + Sync>);
+        state
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Arc<PeerState>>> {

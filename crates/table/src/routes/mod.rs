@@ -9,7 +9,6 @@ mod balance;
 mod sticky;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -51,7 +50,7 @@ pub struct Routes {
     upstream: Upstream,
     peers: Rc<Peers>,
     /// The backends that the table may name.
-    backends: BTreeMap<String, Rc<dyn Backend>>,
+    backends: Vec<Rc<dyn Backend>>,
     balancer: Balancer,
     sticky: Option<Sticky>,
     tries: u32,
@@ -74,7 +73,7 @@ impl Routes {
     pub fn new(
         name: impl Into<String>,
         table: Arc<Table>,
-        backends: BTreeMap<String, Rc<dyn Backend>>,
+        backends: Vec<Rc<dyn Backend>>,
         options: RoutesOptions,
         peers: Rc<Peers>,
     ) -> Routes {
@@ -167,15 +166,20 @@ impl Routes {
 
     fn way(&self, instance: &InstanceRef<'_>) -> Option<Way> {
         if let Some(name) = instance.backend() {
-            return Some(Way::Backend(name.to_owned(), Rc::clone(self.backends.get(name)?)));
+            return Some(Way::Backend(name.to_owned(), Rc::clone(self.named(name)?)));
         }
         Some(Way::Instance(self.peers.get(instance.address()?)))
+    }
+
+    /// The backend of that name, if the table may name it.
+    fn named(&self, name: &str) -> Option<&Rc<dyn Backend>> {
+        self.backends.iter().find(|backend| backend.name() == name)
     }
 
     /// Whether requests are sent there. While nothing is down this is a comparison or two.
     fn is_usable(&self, instance: &InstanceRef<'_>) -> bool {
         if let Some(name) = instance.backend() {
-            return self.backends.get(name).is_some_and(|backend| backend.is_up());
+            return self.named(name).is_some_and(|backend| backend.is_up());
         }
         if instance.scheme() == Scheme::Https {
             return false;
@@ -187,7 +191,7 @@ impl Routes {
     /// What is known of an instance, for explanations and listings.
     fn health(&self, instance: &InstanceRef<'_>) -> Health {
         if let Some(name) = instance.backend() {
-            return match self.backends.get(name) {
+            return match self.named(name) {
                 None => Health::Down { reason: format!("no backend called {name} is open to the table") },
                 Some(backend) if backend.is_up() => Health::Up,
                 Some(_) => Health::Down { reason: format!("the backend {name} is down") },
@@ -243,6 +247,14 @@ impl Backend for Routes {
         Box::pin(self.route(exchange))
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn children(&self) -> &[Rc<dyn Backend>] {
+        &self.backends
+    }
+
     fn is_up(&self) -> bool {
         self.reader.borrow_mut().load().is_loaded()
     }
@@ -257,12 +269,12 @@ impl Backend for Routes {
                 "{} entries, {} instances in {}",
                 status.entries, status.instances, status.location
             ),
-            children: self.backends.values().map(|backend| backend.report()).collect(),
+            children: self.backends.iter().map(|backend| backend.report()).collect(),
         }
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {
-        let url = format!("{}{}", request.host, request.target);
+        let url = format!("{}{}", request.host, String::from_utf8_lossy(request.target));
         let snapshot = self.table.snapshot();
         let explained = explain::explain(&snapshot, &url, |instance| self.health(instance));
         let mut explanation = Explanation {
@@ -291,7 +303,7 @@ impl Backend for Routes {
                 for considered in explained.steps.iter().flat_map(|step| &step.instances) {
                     let named =
                         considered.member.backend.as_ref().filter(|_| considered.passed_over.is_none());
-                    if let Some(backend) = named.and_then(|name| self.backends.get(name)) {
+                    if let Some(backend) = named.and_then(|name| self.named(name)) {
                         explanation.next.push(backend.explain(request));
                     }
                 }

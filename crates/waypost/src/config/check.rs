@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use waypost_http1::HeadLimits;
 
-use super::backend::BackendSpec;
 use super::section::Source;
 use super::{Config, Limit, Place, Size};
 
@@ -72,14 +71,6 @@ fn more_than_nothing(config: &Config, source: &mut Source<'_>) {
     ];
     if let Some(workers) = &config.general.workers {
         keys.push(("workers".into(), workers));
-    }
-    for backend in &config.backends {
-        if let BackendSpec::Client(client) = &backend.spec {
-            let key = |key: &str| format!("backend.{}.{key}", backend.name);
-            keys.push((key("connect_timeout"), &client.connect_timeout));
-            keys.push((key("timeout"), &client.timeout));
-            keys.push((key("max_connections"), &client.max_connections));
-        }
     }
     let most = HeadLimits::MOST_FIELDS;
     if limits.header_count as usize > most {

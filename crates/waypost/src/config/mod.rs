@@ -1,13 +1,12 @@
 //! The configuration of `waypost serve`: what can be said, what it means when nothing is said, and what is
 //! wrong with what was said.
 //!
-//! `sections` and `backend` define every key once. From there come the typed [`Config`] that the program
+//! `sections` and the types of [`crate::backends`] define every key once. From there come the typed [`Config`] that the program
 //! is built from, the flags and variables that override it ([`Overrides`]), and the page of the reference
 //! ([`reference()`]). A file is read to its end: all that is wrong is reported at once, with lines
 //! ([`Problems`]), and a `Config` exists only when nothing is.
 
 mod address;
-mod backend;
 mod check;
 mod overrides;
 mod problem;
@@ -17,7 +16,6 @@ mod section;
 mod sections;
 mod setting;
 mod suggest;
-mod target;
 mod tree;
 mod units;
 
@@ -27,10 +25,6 @@ use toml::de::DeTable;
 use waypost_table::TableAddress;
 
 pub use address::StatsAddress;
-pub use backend::{
-    AnswerStatus, Backend, BackendSpec, Client, CookieName, Headers, Redirect, RedirectStatus, Respond,
-    Routes, Server,
-};
 pub(crate) use check::check_token;
 pub use overrides::{Override, Overrides};
 pub use problem::{Place, Problem, Problems};
@@ -38,10 +32,15 @@ pub use reference::reference;
 pub use section::{Fields, Flag, Key, Section};
 pub use sections::{Admin, Forwarded, General, Limits, Listen, LogLevel, Stats, Table};
 pub use setting::Setting;
-pub use target::RedirectTarget;
 pub use units::{Limit, Size};
 
-use section::{Places, Source};
+pub(crate) use section::{Source, Written, read_section, section};
+pub(crate) use setting::{expected, integer, quoted};
+pub(crate) use suggest::did_you_mean;
+
+use section::Places;
+
+use crate::backends::{self, Backend};
 
 #[cfg(test)]
 mod tests;
@@ -105,6 +104,7 @@ impl Config {
         let read = read::read(document.get_ref(), &mut source);
         if let Some(read) = &read {
             check::check(&read.config, &mut source);
+            backends::check(&read.config, &mut source);
             if read.whole_tree {
                 tree::check(&read.config, &mut source);
             }

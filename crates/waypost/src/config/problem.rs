@@ -34,11 +34,11 @@ pub struct Problems {
 
 impl Problems {
     /// None yet, for a configuration read from `file`, or from flags and environment alone.
-    pub(super) fn new(file: Option<String>) -> Self {
+    pub(crate) fn new(file: Option<String>) -> Self {
         Self { file, list: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, place: Place, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
         self.list.push(Problem { place, message: message.into() });
     }
 
@@ -52,7 +52,7 @@ impl Problems {
         self.list.len()
     }
 
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         self.list.sort();
         self.list.dedup();
     }

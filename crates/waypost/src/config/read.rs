@@ -4,13 +4,13 @@
 use toml::de::DeTable;
 
 use super::Config;
-use super::backend::{Backend, BackendSpec};
 use super::problem::Place;
 use super::reference;
 use super::section::{Key, Pair, Section, Source, Written, as_table, full_name, read_section};
 use super::sections::General;
 use super::setting::Setting;
 use super::suggest::did_you_mean;
+use crate::backends::{Backend, BackendSpec};
 
 /// The sections that stand at a name of their own.
 const SECTIONS: &[&str] = &["listen", "admin", "table", "stats", "limits", "forwarded"];
@@ -18,7 +18,6 @@ const SECTIONS: &[&str] = &["listen", "admin", "table", "stats", "limits", "forw
 // Names that come with a later version: they are refused as such, not taken for slips.
 const LATER_TOP: &[&str] = &["tls"];
 const LATER_LISTEN: &[&str] = &["https"];
-const LATER_CLIENT: &[&str] = &["probe", "probe_timeout", "tls"];
 const LATER_TYPES: &[&str] = &[
     "content",
     "files",
@@ -142,7 +141,7 @@ fn add_routes<'t>(config: &mut Config, source: &mut Source<'t>) {
         || config
             .backends
             .iter()
-            .any(|backend| backend.spec.children().1.iter().any(|name| name == "routes"));
+            .any(|backend| backend.spec.children().iter().any(|child| child.name == "routes"));
     if asked_for && config.backend("routes").is_none() {
         // None of its keys must be written.
         if let Some(routes) = read_section("backend.routes", None, &[], source) {
@@ -195,21 +194,15 @@ fn read_backend<'t>(
             return None;
         }
     };
-    let own = Some(written);
-    match type_name.as_str() {
-        "client" => read_section(path, own, LATER_CLIENT, source).map(BackendSpec::Client),
-        "redirect" => read_section(path, own, &[], source).map(BackendSpec::Redirect),
-        "respond" => read_section(path, own, &[], source).map(BackendSpec::Respond),
-        "routes" => read_section(path, own, &[], source).map(BackendSpec::Routes),
-        later if LATER_TYPES.contains(&later) => {
-            let message = format!("{later:?} is not supported in this version: use one of {types}");
-            source.problems.add(place, problem(message));
-            None
-        }
-        other => {
-            let suggestion = did_you_mean(other, BackendSpec::TYPES.iter().copied());
-            source.problems.add(place, problem(format!("{other:?} is not one of {types}{suggestion}")));
-            None
-        }
+    if let Some(read) = BackendSpec::read(&type_name, path, written, source) {
+        return read;
     }
+    let message = if LATER_TYPES.contains(&type_name.as_str()) {
+        format!("{type_name:?} is not supported in this version: use one of {types}")
+    } else {
+        let suggestion = did_you_mean(&type_name, BackendSpec::TYPES.iter().copied());
+        format!("{type_name:?} is not one of {types}{suggestion}")
+    };
+    source.problems.add(place, problem(message));
+    None
 }

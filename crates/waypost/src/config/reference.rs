@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::backend::BackendSpec;
 use super::section::{Key, Section};
 use super::sections::{Admin, Forwarded, General, Limits, Listen, Stats, Table};
+use crate::backends::BackendSpec;
 
 /// A section as the reference and the flags see it.
 pub(super) struct Described {
@@ -56,8 +56,7 @@ pub fn reference() -> String {
         "\n## `[backend.NAME]`\n\nA backend answers requests. `type` says which of these it is; every backend must be \
          reached from `entry`.\nA name has letters, digits, `-`, `_` and `.`.\n",
     );
-    for type_name in BackendSpec::TYPES {
-        let (doc, keys) = BackendSpec::describe(type_name);
+    for (type_name, doc, keys) in BackendSpec::describe() {
         part(&mut page, &format!("### `type = \"{type_name}\"`"), doc, &keys);
     }
     page

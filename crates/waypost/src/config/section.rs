@@ -90,25 +90,25 @@ macro_rules! section {
         #[derive(Debug, Clone, PartialEq)]
         pub struct $section { $( $(#[doc = $doc])* pub $key: $type, )* }
 
-        impl $crate::config::section::Section for $section {
+        impl $crate::config::Section for $section {
             const DOC: &'static [&'static str] = &[$($about),*];
 
-            fn keys() -> Vec<$crate::config::section::Key> {
+            fn keys() -> Vec<$crate::config::Key> {
                 vec![$({
                     let default: Option<$type> = section!(@default $($default)?);
-                    $crate::config::section::Key {
+                    $crate::config::Key {
                         name: stringify!($key),
                         doc: &[$($doc),*],
-                        kind: <$type as $crate::config::setting::Setting>::kind(),
+                        kind: <$type as $crate::config::Setting>::kind(),
                         required: default.is_none(),
-                        default: default.as_ref().and_then($crate::config::setting::Setting::show),
+                        default: default.as_ref().and_then($crate::config::Setting::show),
                         flag: section!(@flag $($flags $flag $value $variable)?),
-                        check: |text| <$type as $crate::config::setting::Setting>::parse(text).map(drop),
+                        check: |text| <$type as $crate::config::Setting>::parse(text).map(drop),
                     }
                 }),*]
             }
 
-            fn read(fields: &mut $crate::config::section::Fields<'_, '_>) -> Option<Self> {
+            fn read(fields: &mut $crate::config::Fields<'_, '_>) -> Option<Self> {
                 $( let $key: Option<$type> = fields.take(stringify!($key), section!(@default $($default)?)); )*
                 Some(Self { $( $key: $key?, )* })
             }
@@ -124,7 +124,7 @@ macro_rules! section {
         section!(@flag $name $value $variable true)
     };
     (@flag $name:literal $value:literal $variable:literal $repeatable:literal) => {
-        Some($crate::config::section::Flag {
+        Some($crate::config::Flag {
             name: $name,
             dashed: concat!("--", $name),
             value: $value,
@@ -133,36 +133,36 @@ macro_rules! section {
         })
     };
 }
-pub(super) use section;
+pub(crate) use section;
 
 /// Where each key that is not at its default was set, by its full name (`limits.header_size`).
-pub(super) type Places = BTreeMap<String, Place>;
+pub(crate) type Places = BTreeMap<String, Place>;
 
 /// What every section reads from and reports to.
-pub(super) struct Source<'t> {
-    pub(super) text: &'t str,
-    pub(super) overrides: &'t [Override],
-    pub(super) problems: Problems,
-    pub(super) places: Places,
+pub(crate) struct Source<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) overrides: &'t [Override],
+    pub(crate) problems: Problems,
+    pub(crate) places: Places,
 }
 
 impl Source<'_> {
     /// The line at which a span begins.
-    pub(super) fn line(&self, span: &std::ops::Range<usize>) -> Place {
+    pub(crate) fn line(&self, span: &std::ops::Range<usize>) -> Place {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         Place::Line(before.bytes().filter(|byte| *byte == b'\n').count() + 1)
     }
 }
 
 /// A key and its value in the file.
-pub(super) type Pair<'s, 't> = (&'s Spanned<DeString<'t>>, &'s Spanned<DeValue<'t>>);
+pub(crate) type Pair<'s, 't> = (&'s Spanned<DeString<'t>>, &'s Spanned<DeValue<'t>>);
 
 /// What the file has for a section.
 #[derive(Clone)]
-pub(super) struct Written<'s, 't> {
+pub(crate) struct Written<'s, 't> {
     /// Where the section begins.
-    pub(super) place: Place,
-    pub(super) pairs: Vec<Pair<'s, 't>>,
+    pub(crate) place: Place,
+    pub(crate) pairs: Vec<Pair<'s, 't>>,
 }
 
 impl Default for Written<'_, '_> {
@@ -182,13 +182,13 @@ pub struct Fields<'s, 't> {
 }
 
 /// The full name of a key.
-pub(super) fn full_name(path: &str, key: &str) -> String {
+pub(crate) fn full_name(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 impl<'s, 't> Fields<'s, 't> {
     /// The fields that the file has for a section.
-    pub(super) fn new(path: &str, written: Written<'s, 't>, source: &'s mut Source<'t>) -> Self {
+    pub(crate) fn new(path: &str, written: Written<'s, 't>, source: &'s mut Source<'t>) -> Self {
         let values = written
             .pairs
             .into_iter()
@@ -198,7 +198,7 @@ impl<'s, 't> Fields<'s, 't> {
 
     /// Takes a key's value: its override, else what the file says, else the default. A value that can't be
     /// read is reported, and the default stands in for it so that reading goes on.
-    pub(super) fn take<T: Setting>(&mut self, key: &'static str, default: Option<T>) -> Option<T> {
+    pub(crate) fn take<T: Setting>(&mut self, key: &'static str, default: Option<T>) -> Option<T> {
         let name = full_name(&self.path, key);
         let written = self.values.remove(key);
         let (place, read) = match self.source.overrides.iter().find(|over| over.key == name) {
@@ -225,7 +225,7 @@ impl<'s, 't> Fields<'s, 't> {
     }
 
     /// Reports the fields that no key took.
-    pub(super) fn finish(self, known: &[Key], later: &[&str]) {
+    pub(crate) fn finish(self, known: &[Key], later: &[&str]) {
         for (key, (place, _)) in self.values {
             let name = full_name(&self.path, key);
             let message = if later.contains(&key) {
@@ -239,7 +239,7 @@ impl<'s, 't> Fields<'s, 't> {
 }
 
 /// Reads a section that stands under `path`, or its defaults when it is not written.
-pub(super) fn read_section<'t, S: Section>(
+pub(crate) fn read_section<'t, S: Section>(
     path: &str,
     written: Option<Written<'_, 't>>,
     later: &[&str],
@@ -252,7 +252,7 @@ pub(super) fn read_section<'t, S: Section>(
 }
 
 /// The table under a key, or a problem when something else stands there.
-pub(super) fn as_table<'v, 't>(
+pub(crate) fn as_table<'v, 't>(
     name: &str,
     place: &Place,
     value: &'v DeValue<'t>,

@@ -30,7 +30,7 @@ pub trait Setting: Sized {
 }
 
 /// The error for a value of the wrong TOML type.
-pub(super) fn expected(kind: &str, found: &DeValue<'_>) -> String {
+pub(crate) fn expected(kind: &str, found: &DeValue<'_>) -> String {
     let found = match found {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a number",
@@ -44,12 +44,12 @@ pub(super) fn expected(kind: &str, found: &DeValue<'_>) -> String {
 }
 
 /// The text as a TOML string.
-pub(super) fn quoted(text: impl ToString) -> Option<String> {
+pub(crate) fn quoted(text: impl ToString) -> Option<String> {
     Some(toml::Value::String(text.to_string()).to_string())
 }
 
 /// An integer of TOML as text with no underscores, for the parser of the type it is meant to be.
-pub(super) fn integer<T: std::str::FromStr>(value: &DeValue<'_>, kind: &str) -> Result<T, String> {
+pub(crate) fn integer<T: std::str::FromStr>(value: &DeValue<'_>, kind: &str) -> Result<T, String> {
     let DeValue::Integer(number) = value else { return Err(expected(kind, value)) };
     let wide =
         i128::from_str_radix(number.as_str(), number.radix()).map_err(|_| format!("expected {kind}"))?;
@@ -230,7 +230,7 @@ impl<T: Setting> Setting for Vec<T> {
 /// Makes an enum a setting whose values are a few fixed words: `words! { Balance { P2c = "p2c", … } }`.
 macro_rules! words {
     ($type:ident { $($variant:ident = $word:literal,)* }) => {
-        impl $crate::config::setting::Setting for $type {
+        impl $crate::config::Setting for $type {
             fn kind() -> String {
                 format!("one of {}", [$($word),*].join(", "))
             }
@@ -240,19 +240,19 @@ macro_rules! words {
                     $( $word => Ok(Self::$variant), )*
                     other => Err(format!(
                         "{other:?} is not {}{}",
-                        <Self as $crate::config::setting::Setting>::kind(),
-                        $crate::config::suggest::did_you_mean(other, [$($word),*])
+                        <Self as $crate::config::Setting>::kind(),
+                        $crate::config::did_you_mean(other, [$($word),*])
                     )),
                 }
             }
 
             fn show(&self) -> Option<String> {
-                $crate::config::setting::quoted(match self { $( Self::$variant => $word, )* })
+                $crate::config::quoted(match self { $( Self::$variant => $word, )* })
             }
         }
     };
 }
-pub(super) use words;
+pub(crate) use words;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use waypost_table::Balance;
 
 use super::*;
+use crate::backends::BackendSpec;
 
 fn lines(text: &str) -> Vec<String> {
     match Config::from_text(text, Some("w.toml".into()), &[]) {

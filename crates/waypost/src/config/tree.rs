@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Config;
-use super::backend::Backend;
 use super::problem::Place;
 use super::section::Source;
 use super::suggest::did_you_mean;
+use crate::backends::{Backend, Child};
 
 /// Adds the problems of the tree of `config` to those of `source`.
 pub(super) fn check(config: &Config, source: &mut Source<'_>) {
@@ -37,24 +37,23 @@ impl<'c> Tree<'c> {
         did_you_mean(name, self.backends.keys().copied())
     }
 
-    fn children(&self, name: &str) -> impl Iterator<Item = &'c str> + use<'c> {
-        let children = self.backends.get(name).map_or(&[][..], |backend| backend.spec.children().1);
-        children.iter().map(String::as_str)
+    fn children(&self, name: &str) -> std::vec::IntoIter<Child<'c>> {
+        self.backends.get(name).map_or_else(Vec::new, |backend| backend.spec.children()).into_iter()
     }
 
     fn unknown_children(&self, source: &mut Source<'_>) {
         for backend in self.backends.values() {
-            let (key, children) = backend.spec.children();
             let mut seen = BTreeSet::new();
-            let key = format!("backend.{}.{key}", backend.name);
-            for child in children {
-                if !self.backends.contains_key(child.as_str()) {
-                    let message = format!("`{key}`: there is no backend {child:?}{}", self.suggestion(child));
-                    source.problems.add(place(source, &key), message);
-                } else if !seen.insert(child) {
+            for Child { key, name: child } in backend.spec.children() {
+                let full = format!("backend.{}.{key}", backend.name);
+                if !self.backends.contains_key(child) {
+                    let message =
+                        format!("`{full}`: there is no backend {child:?}{}", self.suggestion(child));
+                    source.problems.add(place(source, &full), message);
+                } else if !seen.insert((key, child)) {
                     source
                         .problems
-                        .add(place(source, &key), format!("`{key}`: {child:?} stands there twice"));
+                        .add(place(source, &full), format!("`{full}`: {child:?} stands there twice"));
                 }
             }
         }
@@ -67,7 +66,7 @@ impl<'c> Tree<'c> {
             let mut path = vec![(start, self.children(start))];
             while let Some((name, children)) = path.last_mut() {
                 let name = *name;
-                let Some(child) = children.next() else {
+                let Some(Child { key, name: child }) = children.next() else {
                     done.insert(name);
                     path.pop();
                     continue;
@@ -75,7 +74,6 @@ impl<'c> Tree<'c> {
                 if let Some(position) = path.iter().position(|(name, _)| *name == child) {
                     let round: Vec<&str> =
                         path[position..].iter().map(|(name, _)| *name).chain([child]).collect();
-                    let key = self.backends.get(name).map_or("", |backend| backend.spec.children().0);
                     let message = format!("the backends lead back to {child:?}: {}", round.join(" -> "));
                     source.problems.add(place(source, &format!("backend.{name}.{key}")), message);
                 } else if !done.contains(child) {
@@ -89,12 +87,12 @@ impl<'c> Tree<'c> {
         let mut reached = BTreeSet::from([entry]);
         let mut open = vec![entry];
         while let Some(name) = open.pop() {
-            open.extend(self.children(name).filter(|child| reached.insert(child)));
+            open.extend(self.children(name).map(|child| child.name).filter(|child| reached.insert(child)));
         }
         for name in self.backends.keys().filter(|name| !reached.contains(*name)) {
             let message = format!(
-                "nothing reaches the backend {name:?}: make it the `entry`, name it in `backends` of the \
-                 route table's backend (`[backend.routes]`), or take it out"
+                "nothing reaches the backend {name:?}: make it the `entry`, name it in one that is reached, or \
+                 take it out"
             );
             source.problems.add(place(source, &format!("backend.{name}")), message);
         }

@@ -2,8 +2,7 @@
 //! filled in by the backend; here they are checked, so that a slip in one is found before anybody is sent to
 //! it.
 
-use super::setting::{Setting, quoted};
-use super::suggest::did_you_mean;
+use crate::config::{Setting, did_you_mean, quoted};
 
 /// A target with placeholders, as `https://$host$path$query`. Every placeholder in it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]

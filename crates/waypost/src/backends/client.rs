@@ -1,0 +1,51 @@
+//! `type = "client"`.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use waypost_backend::upstream::Options;
+use waypost_backend::{Backend, Client as Leaf, ClientOptions};
+
+use super::server::Server;
+use super::{BackendType, Findings, Site, upstream};
+use crate::config::section;
+
+section! {
+    /// One HTTP server, over pooled connections.
+    Client {
+        /// The server, as `http://10.0.0.1:8080` or `http://app.internal`.
+        url: Server,
+        /// The `Host` to send. Not set: the request's own is kept.
+        host_header: Option<HeaderValue> = None,
+        /// How long connecting may take.
+        connect_timeout: Duration = Duration::from_secs(5),
+        /// How long the server may take to begin its response, and be silent within it; longer is answered 504.
+        timeout: Duration = Duration::from_secs(45),
+        /// How many requests the server may have in hand.
+        max_connections: u32 = 1024,
+    }
+}
+
+impl BackendType for Client {
+    const NAME: &'static str = "client";
+    const LATER: &'static [&'static str] = &["probe", "probe_timeout", "tls"];
+
+    fn check(&self, found: &mut Findings<'_>) {
+        found.more_than_nothing("connect_timeout", self.connect_timeout.is_zero());
+        found.more_than_nothing("timeout", self.timeout.is_zero());
+        found.more_than_nothing("max_connections", self.max_connections == 0);
+    }
+
+    fn build(&self, name: &str, site: &mut Site<'_>) -> Rc<dyn Backend> {
+        let limits = Options {
+            max_connections: Some(self.max_connections),
+            ..upstream(self.connect_timeout, self.timeout)
+        };
+        let host_header =
+            self.host_header.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let options =
+            ClientOptions { host: self.url.host.clone(), port: self.url.port, host_header, limits };
+        Rc::new(Leaf::new(name, options, Rc::clone(site.peers())))
+    }
+}

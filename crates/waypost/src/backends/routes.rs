@@ -1,0 +1,43 @@
+//! `type = "routes"`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use waypost_backend::Backend;
+use waypost_table::{Balance, Routes as Leaf, RoutesOptions};
+
+use super::cookie::CookieName;
+use super::{BackendType, Child, Site, upstream};
+use crate::config::section;
+
+section! {
+    /// The route table. One called `routes` exists without being written.
+    Routes {
+        /// How an instance is chosen. Not set: as `[table]` says.
+        balance: Option<Balance> = None,
+        /// The backends that an entry of the table may point at with `backend=NAME`.
+        backends: Vec<String> = Vec::new(),
+        /// A cookie of this name keeps a client with its instance. Not set: no cookie.
+        sticky_cookie: Option<CookieName> = None,
+    }
+}
+
+impl BackendType for Routes {
+    const NAME: &'static str = "routes";
+
+    fn children(&self) -> Vec<Child<'_>> {
+        Child::each("backends", &self.backends)
+    }
+
+    fn build(&self, name: &str, site: &mut Site<'_>) -> Rc<dyn Backend> {
+        let below = site.backends(&self.backends);
+        let (limits, table) = (&site.config().limits, &site.config().table);
+        let options = RoutesOptions {
+            balance: self.balance.unwrap_or(table.balance),
+            tries: table.tries,
+            sticky_cookie: self.sticky_cookie.as_ref().map(|cookie| cookie.0.clone()),
+            limits: upstream(limits.connect_timeout, limits.response_timeout),
+        };
+        Rc::new(Leaf::new(name, Arc::clone(site.table()), below, options, Rc::clone(site.peers())))
+    }
+}
