@@ -9,6 +9,7 @@
 //! - [`Redis`] is a real server that can be killed, hung, or cut off in a [`Namespace`]; [`Sentinels`] watch
 //!   three of them. [`Load`] asks for hosts meanwhile, and [`table`] compares what they hold with what is
 //!   routed.
+//! - [`Memcached`] is a real server too, over TCP or a unix socket.
 //! - [`ws`] speaks just enough WebSocket for an echo.
 //!
 //! Everything is blocking and runs on plain threads, and gives up after [`PATIENCE`] rather than hang. No
@@ -19,6 +20,7 @@
 
 mod client;
 mod load;
+mod memcached;
 mod message;
 mod netns;
 mod port;
@@ -36,6 +38,7 @@ pub mod ws;
 
 pub use client::Client;
 pub use load::Load;
+pub use memcached::{Memcached, MemcachedBuilder, MemcachedClient};
 pub use message::{Fields, Framing, Request, Response};
 pub use netns::Namespace;
 pub use port::Port;
