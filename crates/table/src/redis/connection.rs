@@ -8,14 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, RedisConnectionInfo, TlsCertificates, Value,
-};
+use redis::{AsyncConnectionConfig, Pipeline, ProtocolVersion, Value};
 use tokio::time::timeout;
+use waypost_store::redis::{Credentials, Endpoint, RedisAddress, TlsFiles, client};
 
-use super::address::{Credentials, Endpoint, RedisAddress, TlsFiles};
 use super::fault::Fault;
 use super::feed::{Feed, FeedSender};
 use super::keys::{IDS, INSTANCES, SERIAL};
@@ -59,7 +55,8 @@ impl Connection {
         tls: Option<&TlsFiles>,
         feed: Option<&Arc<Feed>>,
     ) -> Result<Connection, Fault> {
-        let client = client(endpoint, credentials, database, tls, feed.is_some())?;
+        let protocol = if feed.is_some() { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
+        let client = client(endpoint, credentials, database, tls, protocol).map_err(Fault::Setup)?;
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             // Each request has a limit of its own.
@@ -160,56 +157,4 @@ pub(super) fn take_serial(replies: &mut Replies) -> Result<Option<u64>, Fault> {
         Some(Value::ServerError(error)) => Err(Fault::of_server(&error)),
         _ => Err(Fault::Protocol("GET")),
     }
-}
-
-fn client(
-    endpoint: &Endpoint,
-    credentials: &Credentials,
-    database: u32,
-    tls: Option<&TlsFiles>,
-    resp3: bool,
-) -> Result<Client, Fault> {
-    let (host, port) = (endpoint.host.clone(), endpoint.port);
-    let place = match tls {
-        None => ConnectionAddr::Tcp(host, port),
-        Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-    };
-    let protocol = if resp3 { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
-    let mut settings = RedisConnectionInfo::default()
-        .set_db(i64::from(database))
-        .set_protocol(protocol)
-        // One command less that an ACL has to allow.
-        .set_skip_set_lib_name();
-    if let Some(user) = &credentials.user {
-        settings = settings.set_username(user);
-    }
-    if let Some(password) = &credentials.password {
-        settings = settings.set_password(password);
-    }
-    let setup = |error: redis::RedisError| Fault::Setup(error.to_string());
-    let info = place
-        .into_connection_info()
-        .map_err(setup)?
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-        .set_redis_settings(settings);
-    match tls {
-        None => Client::open(info),
-        Some(files) => {
-            // Another part of the program may have chosen already; then that choice stands.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            Client::build_with_tls(info, certificates(files)?)
-        }
-    }
-    .map_err(setup)
-}
-
-fn certificates(files: &TlsFiles) -> Result<TlsCertificates, Fault> {
-    let read = |path: &std::path::PathBuf| {
-        std::fs::read(path).map_err(|error| Fault::Setup(format!("{}: {error}", path.display())))
-    };
-    let client_tls = match &files.identity {
-        None => None,
-        Some((cert, key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
-    };
-    Ok(TlsCertificates { client_tls, root_cert: files.ca.as_ref().map(read).transpose()? })
 }

@@ -10,7 +10,6 @@
 //! server tells, `walk.rs` the way through all of it, `digest.rs` the slow comparison, `mirror.rs` takes in
 //! what was read); `writer.rs` makes changes over a connection of its own.
 
-mod address;
 mod connection;
 mod copy;
 mod decoded;
@@ -41,10 +40,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-pub(crate) use address::KINDS;
-pub use address::{REDIS_PORT, RedisAddress, RedisAddressError, SENTINEL_PORT};
 pub use copy::COPY_FILE;
 pub use sets::{add_to_sets, set_members};
+pub(crate) use waypost_store::redis::KINDS;
+pub use waypost_store::redis::{REDIS_PORT, RedisAddress, RedisAddressError, SENTINEL_PORT};
 
 use crate::change::{Change, ImportMode};
 use crate::snapshot::Snapshot;

@@ -1,10 +1,10 @@
 //! Asking Sentinels which server is the master.
 
-use super::address::{Credentials, Endpoint, Place, RedisAddress};
 use super::connection::Connection;
 use super::fault::Fault;
 use super::stored::bytes;
 use redis::Value;
+use waypost_store::redis::{Credentials, Endpoint, Place, RedisAddress};
 
 /// The server that an address means now: its own, or the master that the first Sentinel to answer names.
 pub(super) async fn resolve(address: &RedisAddress) -> Result<Endpoint, Fault> {

@@ -1,7 +1,7 @@
 //! What a server says of itself in `INFO`: which run of which server it is, whether it is a replica, and of
 //! whom.
 
-use super::address::Endpoint;
+use waypost_store::redis::Endpoint;
 
 /// The sections of `INFO` that [`ServerInfo::parse`] reads.
 pub(super) const SECTIONS: [&str; 3] = ["server", "replication", "keyspace"];

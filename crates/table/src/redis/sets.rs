@@ -4,12 +4,12 @@ use redis::Value;
 
 use crate::store::StoreError;
 
-use super::address::RedisAddress;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::sentinel::resolve;
 use super::stored::bytes;
 use super::writer::connect_to_master;
+use waypost_store::redis::RedisAddress;
 
 /// Adds each member to the set of its key, all of them or none, and says how many were not there yet.
 ///

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::address::{Endpoint, RedisAddress};
 use super::connection::{Connection, take_serial};
 use super::fault::Fault;
 use super::feed::Feed;
@@ -21,6 +20,7 @@ use super::sentinel::resolve;
 use super::server::ServerInfo;
 use super::session::{Refresh, Session};
 use crate::table::{Table, TableStatus};
+use waypost_store::redis::{Endpoint, RedisAddress};
 
 /// The first and the longest pause between two attempts.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));

@@ -23,7 +23,6 @@ use crate::pattern::Pattern;
 use crate::snapshot::Snapshot;
 use crate::store::{Applied, Imported, StoreError};
 
-use super::address::RedisAddress;
 use super::connection::{Connection, LONG_PATIENCE, take_serial};
 use super::decoded::{Told, decode, pattern_of, tell};
 use super::fault::{Fault, text};
@@ -35,6 +34,7 @@ use super::session::Refresh;
 use super::source::jittered;
 use super::stored::{self, Ask, Set, Stored};
 use super::walk::Walk;
+use waypost_store::redis::RedisAddress;
 
 /// How often a transaction gives way to others before the change is given up.
 const TRIES: u64 = 100;

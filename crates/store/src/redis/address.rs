@@ -23,24 +23,28 @@ pub const REDIS_PORT: u16 = 6379;
 pub const SENTINEL_PORT: u16 = 26379;
 
 /// The kinds of address that are read here.
-pub(crate) const KINDS: [&str; 5] = ["redis", "rediss", "redis+sentinel", "valkey", "valkeys"];
+pub const KINDS: [&str; 5] = ["redis", "rediss", "redis+sentinel", "valkey", "valkeys"];
 
 /// What is left as it is in the parts that are percent-encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Where a Redis table is; see the module's description.
+/// Where a Redis or Valkey server is; see the module's description.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisAddress {
     kind: &'static str,
-    pub(super) place: Place,
-    pub(super) credentials: Credentials,
-    pub(super) database: u32,
-    pub(super) tls: Option<TlsFiles>,
+    /// Which server it is.
+    pub place: Place,
+    /// Who one is towards the server.
+    pub credentials: Credentials,
+    /// The number of the database on it.
+    pub database: u32,
+    /// Files for a connection over TLS; none for one without.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Which server it is, or who knows.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
     /// This server.
     Server(Endpoint),
     /// The server that Sentinels say is the master.
@@ -56,27 +60,29 @@ pub(super) enum Place {
 
 /// A host, by name or address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Endpoint {
+pub struct Endpoint {
     /// A name or an IP address; IPv6 without brackets.
-    pub(super) host: String,
+    pub host: String,
     /// The port.
-    pub(super) port: u16,
+    pub port: u16,
 }
 
 /// A user and a password, either of which may be missing.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Credentials {
-    pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
+pub struct Credentials {
+    /// The user; none is the default one.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
 }
 
 /// Files in PEM format for a connection over TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct TlsFiles {
+pub struct TlsFiles {
     /// Certificates that are trusted in place of the system's.
-    pub(super) ca: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
     /// Our own certificate and key, for servers that ask for one.
-    pub(super) identity: Option<(PathBuf, PathBuf)>,
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// Why a text is no address of a Redis server.
@@ -174,12 +180,12 @@ impl RedisAddress {
     }
 
     /// The same server under another address: a replica's master, as the replica knows it.
-    pub(super) fn at(&self, endpoint: Endpoint) -> RedisAddress {
+    pub fn at(&self, endpoint: Endpoint) -> RedisAddress {
         RedisAddress { place: Place::Server(endpoint), ..self.clone() }
     }
 
     /// Whether Sentinels say which server it is.
-    pub(super) fn is_sentinel(&self) -> bool {
+    pub fn is_sentinel(&self) -> bool {
         matches!(self.place, Place::Sentinel { .. })
     }
 }
@@ -234,7 +240,7 @@ fn decoded(what: &'static str, text: &str) -> Result<String, RedisAddressError> 
 
 impl Endpoint {
     /// The endpoint that `Display` has written.
-    pub(super) fn of_text(text: &str) -> Option<Endpoint> {
+    pub fn of_text(text: &str) -> Option<Endpoint> {
         Endpoint::parse(text, REDIS_PORT).ok()
     }
 
