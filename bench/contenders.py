@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from machine import BenchError, Process, free_port
+from memcached_server import MemcachedServer
 from redis_server import RedisServer
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -37,15 +38,16 @@ class Stage:
         self.hosts_file = self.directory / "hosts.txt"
         self.hosts_file.write_text("".join(f"{host}\n" for host in self.hosts))
         self.upstreams = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        # A third one that answers 501, "not mine, pass".
+        self.passing = f"127.0.0.1:{free_port()}"
 
     def upstream(self, body):
         """Starts the servers behind the contenders; responses have `body` bytes."""
         listen = [argument for address in self.upstreams for argument in ("--listen", address)]
-        process = Process(
-            "upstream", [self.program("upstream"), *listen, "--body", body], self.load_core, self.directory
-        )
+        command = [self.program("upstream"), *listen, "--listen-passing", self.passing, "--body", body]
+        process = Process("upstream", command, self.load_core, self.directory)
         try:
-            for address in self.upstreams:
+            for address in [*self.upstreams, self.passing]:
                 process.wait_for(int(address.rpartition(":")[2]))
         except BaseException:
             process.stop()
@@ -118,7 +120,10 @@ class Contender:
     def configure(self, name, **values):
         """Writes configs/NAME into the contender's directory, each @WORD@ replaced; gives its path."""
         first, second = self.stage.upstreams
-        values |= {"DIR": self.directory, "LISTEN": self.listen, "UPSTREAM_1": first, "UPSTREAM_2": second}
+        values |= {
+            "DIR": self.directory, "LISTEN": self.listen,
+            "UPSTREAM_1": first, "UPSTREAM_2": second, "PASSING": self.stage.passing,
+        }
         text = (CONFIGS / name).read_text()
         for word, value in values.items():
             text = text.replace(f"@{word}@", str(value))
@@ -216,12 +221,15 @@ class Waypost(Contender):
         self.data = self.directory / "data"
 
     def start(self):
-        waypost = self.stage.program("waypost")
         if not self.data.is_dir():
-            self._import_routes(waypost)
+            self._import_routes(self.stage.program("waypost"))
+        self.serve()
+
+    def serve(self, *arguments):
         self.process = self.run(
-            waypost, "serve", "--workers", 1, "--listen", self.listen,
+            self.stage.program("waypost"), "serve", "--workers", 1, "--listen", self.listen,
             "--admin", f"127.0.0.1:{free_port()}", "--data", self.data, "--access-log", self.access_log,
+            *arguments,
         )
 
     def _import_routes(self, waypost):
@@ -240,6 +248,30 @@ class Waypost(Contender):
         )
         if done.returncode != 0:
             raise BenchError(f"waypost route import failed: {done.stderr.strip()}")
+
+
+class WaypostRedis(Waypost):
+    name = "waypost-redis"
+    about = "the same hosts in a Redis table"
+
+    def start(self):
+        self.helper = self._running.enter_context(RedisServer(self.stage.load_core, self.directory))
+        self.helper.fill(self.stage.members())
+        self.serve("--table", f"redis://127.0.0.1:{self.helper.port}")
+
+
+class WaypostRemap(Waypost):
+    name = "waypost-remap"
+    about = "the same hosts in a memcached table, one instance each, decisions kept for a second"
+
+    def start(self):
+        self.helper = self._running.enter_context(MemcachedServer(self.stage.load_core, self.directory))
+        upstreams = self.stage.upstreams
+        self.helper.fill(
+            (f"http://{host}:80/", f"http://{upstreams[number % len(upstreams)]}/")
+            for number, host in enumerate(self.stage.hosts)
+        )
+        self.serve("--table", f"memcached://127.0.0.1:{self.helper.port}")
 
 
 CONTENDERS = {

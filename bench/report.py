@@ -97,13 +97,14 @@ def machine():
     ]
 
 
-def as_json(results_by_body, load, freshness):
+def as_json(results_by_name, load, freshness, memcached):
     """Everything measured, for a program to read."""
     results = {
-        str(body): {name: [asdict(run) for run in runs] for name, runs in results.items()}
-        for body, results in results_by_body.items()
+        str(what): {name: [asdict(run) for run in runs] for name, runs in results.items()}
+        for what, results in results_by_name.items()
     }
-    whole = {"machine": machine(), "load": asdict(load), "results": results, "freshness": freshness}
+    whole = {"machine": machine(), "load": asdict(load), "results": results}
+    whole |= {"freshness": freshness, "memcached": memcached}
     return json.dumps(whole, indent=2) + "\n"
 
 

@@ -14,7 +14,11 @@ import tempfile
 from pathlib import Path
 
 import freshness
+import memcached
+import nodes
+import passing
 import report
+import tables
 from contenders import CONTENDERS, Stage
 from machine import BenchError
 from measure import Load, measure
@@ -24,13 +28,20 @@ LARGE_BODY = 10 * 1024
 SCALE_DEADLINE = 900
 # What `--only` takes beside contenders.
 FRESHNESS = "freshness"
+MEMCACHED = "memcached"
+# Contenders that are compared with one another alone: {name: (module, title)}.
+COMPARISONS = {
+    "tables": (tables, "Routing by each kind of table"),
+    "nodes": (nodes, "What a node of the backend tree costs"),
+    "passing": (passing, "A request that the first backend passes on"),
+}
 
 
 def arguments():
-    names = ", ".join(CONTENDERS)
+    names, others = ", ".join(CONTENDERS), ", ".join(COMPARISONS)
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one round of 3 seconds, small bodies: a smoke test")
-    parser.add_argument("--only", metavar="A,B", help=f"only these contenders ({names}) or {FRESHNESS}, and no table")
+    parser.add_argument("--only", metavar="A,B", help=f"only these contenders ({names}), comparisons ({others}), {FRESHNESS} or {MEMCACHED}")
     parser.add_argument("--seconds", type=int, default=10, metavar="N", help="load for so long a run (default 10)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs a contender (default 3)")
     parser.add_argument("--connections", type=int, default=64, metavar="N", help="clients' connections (default 64)")
@@ -39,12 +50,13 @@ def arguments():
     chosen = parser.parse_args()
     if chosen.seconds < 1 or chosen.rounds < 1 or chosen.connections < 1:
         parser.error("--seconds, --rounds and --connections are at least 1")
-    wanted = chosen.only.split(",") if chosen.only else [*CONTENDERS, FRESHNESS]
-    chosen.contenders = [name for name in wanted if name != FRESHNESS]
-    chosen.freshness = FRESHNESS in wanted
+    wanted = chosen.only.split(",") if chosen.only else [*CONTENDERS, *COMPARISONS, FRESHNESS, MEMCACHED]
+    chosen.comparisons = [name for name in wanted if name in COMPARISONS]
+    chosen.contenders = [name for name in wanted if name not in (*COMPARISONS, FRESHNESS, MEMCACHED)]
+    chosen.freshness, chosen.memcached = FRESHNESS in wanted, MEMCACHED in wanted
     for name in chosen.contenders:
         if name not in CONTENDERS:
-            parser.error(f"there is no contender '{name}'; there are {names} and {FRESHNESS}")
+            parser.error(f"there is no contender '{name}'; there are {names}, {others}, {FRESHNESS} and {MEMCACHED}")
     return chosen
 
 
@@ -109,12 +121,23 @@ def main():
                 print("\n" + "\n".join(lines))
         if contenders:
             print("\n" + "\n".join(f"{contender.name}: {contender.about}" for contender in contenders), flush=True)
+        for name in chosen.comparisons:
+            module, title = COMPARISONS[name]
+            results[name] = run_rounds(module.contenders(stage), load, SMALL_BODY, cases[0][1])
+            print(f"\n## {title}\n\n{module.show(results[name])}")
+            if names := report.disturbed(results[name]):
+                print(f"\nRough: something else used the core of {', '.join(names)}.")
+            sys.stdout.flush()
         fresh = freshness.measure(stage, chosen.quick) if chosen.freshness else None
         if fresh:
             print("\n## How soon a change of the Redis table is routed\n")
             print(freshness.show(fresh), flush=True)
+        clients = memcached.measure(stage, Path(__file__).parent, seconds, cases[0][1]) if chosen.memcached else None
+        if clients:
+            print("\n## The memcached client beside libmemcached\n")
+            print(memcached.show(clients), flush=True)
     if chosen.json:
-        chosen.json.write_text(report.as_json(results, load, fresh))
+        chosen.json.write_text(report.as_json(results, load, fresh, clients))
     if not chosen.only:
         print_scale()
 

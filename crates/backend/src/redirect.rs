@@ -6,83 +6,39 @@ use waypost_http1::Name;
 use crate::backend::{Backend, Call, Explanation, Report, Sketch};
 use crate::exchange::Exchange;
 use crate::response::Response;
+use crate::template::Template;
 
-/// Answers every request with a `Location`.
-///
-/// In the template `$host` stands for the host, `$path` for the path, `$query` for the query with its
-/// question mark (empty without one) and `$scheme` for `http` or `https`; every other character stands
-/// for itself.
+/// Answers every request with a `Location` made of a [`Template`].
 #[derive(Debug)]
 pub struct Redirect {
     name: String,
     status: StatusCode,
-    template: String,
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, PartialEq)]
-enum Part {
-    Text(String),
-    Host,
-    Path,
-    Query,
-    Scheme,
+    template: Template,
 }
 
 impl Redirect {
     /// A redirect with a 3xx status to what the template gives.
     pub fn new(name: impl Into<String>, status: StatusCode, template: impl Into<String>) -> Redirect {
-        let template = template.into();
-        Redirect { name: name.into(), status, parts: parts(&template), template }
+        Redirect { name: name.into(), status, template: Template::new(template) }
     }
 
-    fn location(&self, scheme: &str, host: &str, target: &str) -> String {
-        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
-        let mut location = String::new();
-        for part in &self.parts {
-            location.push_str(match part {
-                Part::Text(text) => text,
-                Part::Host => host,
-                Part::Path => path,
-                Part::Query => query,
-                Part::Scheme => scheme,
-            });
-        }
+    fn location(&self, request: &Sketch<'_>) -> Vec<u8> {
+        let mut location = Vec::new();
+        self.template.fill(request, &mut location);
         // A path of `//evil.example` behind an empty authority would name another host.
-        if location.starts_with("//") && !self.template.starts_with("//") {
-            let rest = location.trim_start_matches('/').len();
-            location.replace_range(..location.len() - rest, "/");
+        if location.starts_with(b"//") && !self.template.as_str().starts_with("//") {
+            let slashes = location.iter().take_while(|byte| **byte == b'/').count();
+            location.drain(..slashes - 1);
         }
         location
     }
 }
 
-fn parts(mut template: &str) -> Vec<Part> {
-    const NAMES: [(&str, Part); 4] =
-        [("$host", Part::Host), ("$path", Part::Path), ("$query", Part::Query), ("$scheme", Part::Scheme)];
-    let mut parts = Vec::new();
-    while let Some(dollar) = template.find('$') {
-        let known = NAMES.into_iter().find(|(name, _)| template[dollar..].starts_with(name));
-        let length = known.as_ref().map_or(1, |(name, _)| name.len());
-        let text = &template[..dollar + if known.is_some() { 0 } else { 1 }];
-        if !text.is_empty() {
-            parts.push(Part::Text(text.to_owned()));
-        }
-        parts.extend(known.map(|(_, part)| part));
-        template = &template[dollar + length..];
-    }
-    if !template.is_empty() {
-        parts.push(Part::Text(template.to_owned()));
-    }
-    parts
-}
-
 impl Backend for Redirect {
     fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Call<'a> {
-        let target = String::from_utf8_lossy(exchange.request.target());
-        let location = self.location(exchange.downstream.scheme.as_str(), exchange.host.as_str(), &target);
-        let mut response = Response::text(self.status, format!("See {location}"));
-        response.add(Name::Location, location.as_bytes());
+        let location = self.location(&exchange.sketch());
+        let mut response = Response::text(self.status, format!("See {}", String::from_utf8_lossy(&location)));
+        response.add(Name::Location, &location);
         Box::pin(std::future::ready(Ok(response)))
     }
 
@@ -95,14 +51,13 @@ impl Backend for Redirect {
             name: self.name.clone(),
             kind: "redirect",
             up: true,
-            detail: format!("{} to {}", self.status.as_u16(), self.template),
+            detail: format!("{} to {}", self.status.as_u16(), self.template.as_str()),
             children: Vec::new(),
         }
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {
-        let target = String::from_utf8_lossy(request.target);
-        let location = self.location(request.scheme.as_str(), request.host.as_str(), &target);
+        let location = String::from_utf8_lossy(&self.location(request)).into_owned();
         Explanation {
             backend: self.name.clone(),
             kind: "redirect",
@@ -115,22 +70,24 @@ impl Backend for Redirect {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+    use waypost_http1::{Fields, Host, Scheme};
+
     use super::*;
 
     #[test]
-    fn templates_are_filled_in() {
-        let to = |template: &str, target: &str| {
-            Redirect::new("r", StatusCode::FOUND, template).location("http", "a.example", target)
-        };
-        assert_eq!(to("https://$host$path$query", "/x/y?z=1"), "https://a.example/x/y?z=1");
-        assert_eq!(to("$scheme://b.example/$", "/x"), "http://b.example/$");
-        assert_eq!(to("https://b.example/cost$5", "/x"), "https://b.example/cost$5");
-        assert_eq!(to("$path", "/x?y"), "/x");
-    }
-
-    #[test]
     fn a_path_can_not_name_another_host() {
-        let redirect = Redirect::new("r", StatusCode::FOUND, "$path");
-        assert_eq!(redirect.location("http", "a", "//evil.example/x"), "/evil.example/x");
+        let (host, fields) = (Host::parse(b"a.example").unwrap().0, Fields::new());
+        let request = Sketch {
+            method: &Method::GET,
+            scheme: Scheme::Http,
+            host: &host,
+            port: None,
+            target: b"//evil.example/x",
+            fields: &fields,
+        };
+        let redirect = |template: &str| Redirect::new("r", StatusCode::FOUND, template).location(&request);
+        assert_eq!(redirect("$path"), b"/evil.example/x");
+        assert_eq!(redirect("//b.example$path"), b"//b.example//evil.example/x");
     }
 }

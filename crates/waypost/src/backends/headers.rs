@@ -1,103 +1,58 @@
-//! Fields of messages as a configuration writes them.
+//! `type = "headers"`.
 
-use http::{HeaderName, HeaderValue};
-use toml::de::DeValue;
+use std::rc::Rc;
 
-use crate::config::{Setting, expected, quoted};
+use waypost_backend::{Backend, FieldEdits, Headers as Node, Template};
 
-/// Fields of a fixed answer, in the order of their names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Headers(pub Vec<(HeaderName, HeaderValue)>);
+use super::fields::{FieldName, FieldTexts};
+use super::{BackendType, Child, Site};
+use crate::config::section;
 
-/// Fields that say where a message ends, or belong to the connection: never from a file.
-const FRAMING: &[&str] = &[
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-impl Setting for Headers {
-    fn kind() -> String {
-        "a table as { name = \"value\" }".into()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        Err(format!("expected {}, found {text:?}", Self::kind()))
-    }
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let table = value.as_table().ok_or_else(|| expected(&Self::kind(), value))?;
-        let mut fields = Vec::with_capacity(table.len());
-        for (name, value) in table {
-            let name = HeaderName::from_bytes(name.get_ref().as_bytes())
-                .map_err(|_| format!("{:?} is not the name of a field", name.get_ref()))?;
-            if FRAMING.contains(&name.as_str()) {
-                return Err(format!("the field {name} is the router's own: take it out"));
-            }
-            let text = value
-                .get_ref()
-                .as_str()
-                .ok_or_else(|| format!("the field {name}: {}", expected("a string", value.get_ref())))?;
-            let text = HeaderValue::from_str(text)
-                .map_err(|_| format!("the field {name} has a value with a control character"))?;
-            fields.push((name, text));
-        }
-        Ok(Self(fields))
-    }
-
-    fn show(&self) -> Option<String> {
-        let field = |(name, value): &(HeaderName, HeaderValue)| {
-            Some(format!("{name} = {}", quoted(value.to_str().ok()?)?))
-        };
-        let fields: Vec<String> = self.0.iter().filter_map(field).collect();
-        Some(if fields.is_empty() { "{}".into() } else { format!("{{ {} }}", fields.join(", ")) })
+section! {
+    /// Passes requests on with their fields changed, and changes the fields of the responses: first some are
+    /// removed, then some set, then some added. In values `$scheme`, `$host` (without the port), `$path` and
+    /// `$query` (with its question mark, when there is one) stand for the request's own. Fields that frame a
+    /// message or belong to a connection are the router's own. When the request goes on to another backend,
+    /// after a pass or for a retry, it has the client's fields again.
+    Headers {
+        /// The backend they go to.
+        backend: String,
+        /// Fields to take off the request.
+        request_remove: Vec<FieldName> = Vec::new(),
+        /// Fields of the request to replace, as `{ x-from = "edge" }`.
+        request_set: FieldTexts = FieldTexts(Vec::new()),
+        /// Fields to give the request besides those of the same name.
+        request_add: FieldTexts = FieldTexts(Vec::new()),
+        /// Fields to take off the response.
+        response_remove: Vec<FieldName> = Vec::new(),
+        /// Fields of the response to replace.
+        response_set: FieldTexts = FieldTexts(Vec::new()),
+        /// Fields to give the response besides those of the same name.
+        response_add: FieldTexts = FieldTexts(Vec::new()),
     }
 }
 
-impl Setting for HeaderValue {
-    fn kind() -> String {
-        "the value of a field".into()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        Self::from_str(text)
-            .ok()
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| format!("expected {}, found {text:?}", <Self as Setting>::kind()))
-    }
-
-    fn show(&self) -> Option<String> {
-        self.to_str().ok().and_then(quoted)
+fn edits(remove: &[FieldName], set: &FieldTexts, add: &FieldTexts) -> FieldEdits {
+    let texts = |fields: &FieldTexts| fields.iter().map(|(name, text)| (name, Template::new(text))).collect();
+    FieldEdits {
+        remove: remove.iter().map(|name| name.0.as_str().to_owned()).collect(),
+        set: texts(set),
+        add: texts(add),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl BackendType for Headers {
+    const NAME: &'static str = "headers";
 
-    fn headers(toml: &str) -> Result<Headers, String> {
-        let text = format!("key = {toml}");
-        let table = toml::de::DeTable::parse(&text).unwrap();
-        Headers::read(table.get_ref().get("key").unwrap().get_ref())
+    fn children(&self) -> Vec<Child<'_>> {
+        vec![Child { key: "backend", name: &self.backend }]
     }
 
-    #[test]
-    fn fields_that_frame_a_message_are_refused() {
-        assert_eq!(headers("{ Content-Type = \"text/plain\" }").unwrap().0.len(), 1);
-        for toml in [
-            "{ Content-Length = \"1\" }",
-            "{ transfer-encoding = \"chunked\" }",
-            "{ \"a b\" = \"1\" }",
-            "{ x = \"a\\nb\" }",
-            "{ x = 1 }",
-            "[]",
-        ] {
-            assert!(headers(toml).is_err(), "{toml} was accepted");
-        }
+    fn build(&self, name: &str, site: &mut Site<'_>) -> Rc<dyn Backend> {
+        let request = edits(&self.request_remove, &self.request_set, &self.request_add);
+        let response = edits(&self.response_remove, &self.response_set, &self.response_add);
+        let node = Node::new(name, site.backend(&self.backend), request, response);
+        // A `HeaderName` and a `HeaderValue` can stand in a head.
+        Rc::new(node.expect("names and values were checked when they were read"))
     }
 }

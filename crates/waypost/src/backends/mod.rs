@@ -4,8 +4,10 @@
 //! A new type is a file with a `section!` that implements [`BackendType`], and a line in the list below;
 //! reading, errors with their lines, and the reference follow from there.
 
+mod case;
 mod cookie;
-mod headers;
+mod fields;
+mod rate;
 mod redirect_target;
 mod server;
 mod status;
@@ -198,9 +200,12 @@ macro_rules! backends {
 
 backends! {
     client: Client,
+    headers: Headers,
+    rate_limit: RateLimit,
     redirect: Redirect,
     respond: Respond,
     routes: Routes,
+    switch: Switch,
 }
 
 /// Adds what is wrong with single backends.

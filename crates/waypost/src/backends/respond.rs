@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use waypost_backend::{Backend, Respond as Leaf};
 use waypost_http1::InvalidField;
 
-use super::headers::Headers;
+use super::fields::FieldTexts;
 use super::status::AnswerStatus;
 use super::{BackendType, Findings, Site};
 use crate::config::section;
@@ -18,7 +18,7 @@ section! {
         status: AnswerStatus = AnswerStatus(StatusCode::OK),
         /// Fields of the answer, as `{ content-type = "text/html" }`; those that frame a message are the
         /// router's own.
-        headers: Headers = Headers(Vec::new()),
+        headers: FieldTexts = FieldTexts(Vec::new()),
         /// The body.
         body: String = String::new(),
     }
@@ -26,9 +26,7 @@ section! {
 
 impl Respond {
     fn make(&self, name: &str) -> Result<Leaf, InvalidField> {
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let fields = self.headers.0.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
-        Leaf::new(name, self.status.0, &fields.collect::<Vec<_>>(), self.body.clone())
+        Leaf::new(name, self.status.0, &self.headers.iter().collect::<Vec<_>>(), self.body.clone())
     }
 }
 

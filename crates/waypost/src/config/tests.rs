@@ -223,7 +223,7 @@ fn backends_are_read_by_their_type() {
 
 #[test]
 fn an_unknown_type_lists_the_known_ones() {
-    let known = "client, redirect, respond, routes";
+    let known = BackendSpec::TYPES.join(", ");
     assert_eq!(
         lines("entry = 'a'\n[backend.a]\ntype = 'clinet'"),
         [format!("w.toml:3: `backend.a.type`: \"clinet\" is not one of {known} (did you mean `client`?)")]
