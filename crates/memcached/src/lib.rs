@@ -13,3 +13,11 @@
 //! - **Bounds.** Pools, queues, lines and values all have a limit, every operation a time limit.
 
 #![forbid(unsafe_code)]
+
+mod address;
+mod hash;
+mod placement;
+
+pub use address::{Address, AddressError, Endpoint, Protocol, ServerAddress};
+pub use hash::Hash;
+pub use placement::{Candidates, ChosenPoint, ChosenServer, Distribution, Explanation, Placement};
