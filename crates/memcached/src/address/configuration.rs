@@ -133,8 +133,6 @@ impl Reading {
         };
         let known = OPTIONS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         let Some((name, kind)) = known else {
-            // A word that is no option may be a part of anything, a secret among it.
-            let name = if name.starts_with("--") { name } else { "…" };
             return Err(unknown(name));
         };
         let option = Opt { name, value };
