@@ -1,10 +1,6 @@
 //! `client`: one HTTP server.
 
-use std::cell::RefCell;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use waypost_http1::Name;
 
@@ -12,10 +8,7 @@ use crate::backend::{Backend, Call, Explanation, Report, Sketch};
 use crate::exchange::Exchange;
 use crate::failure::{Failure, FailureKind};
 use crate::response::Response;
-use crate::upstream::{Options, Peers, Upstream};
-
-/// A name is looked up again when its addresses are older than this.
-const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+use crate::upstream::{Options, Peers, Resolved, Upstream};
 
 /// What a [`Client`] is told.
 #[derive(Debug, Clone)]
@@ -37,51 +30,18 @@ pub struct Client {
     name: String,
     options: ClientOptions,
     upstream: Upstream,
-    resolved: Rc<RefCell<Resolved>>,
-}
-
-#[derive(Debug, Default)]
-struct Resolved {
-    addresses: Vec<SocketAddr>,
-    /// When they were looked up; never for an address that needed no looking up.
-    at: Option<Instant>,
+    resolved: Resolved,
 }
 
 impl Client {
     /// A client over the worker's connections.
     pub fn new(name: impl Into<String>, options: ClientOptions, peers: Rc<Peers>) -> Client {
-        let literal = options.host.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, options.port));
-        let resolved = Resolved { addresses: literal.into_iter().collect(), at: None };
         Client {
             name: name.into(),
             upstream: Upstream::new(peers, options.limits.clone()),
+            resolved: Resolved::new(&options.host, options.port),
             options,
-            resolved: Rc::new(RefCell::new(resolved)),
         }
-    }
-
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
-        {
-            let mut resolved = self.resolved.borrow_mut();
-            if !resolved.addresses.is_empty() {
-                if resolved.at.is_some_and(|at| at.elapsed() > RESOLVE_EVERY) {
-                    // Whoever comes next uses the old addresses while this one's question is under way.
-                    resolved.at = Some(Instant::now());
-                    tokio::task::spawn_local(refresh(
-                        self.options.host.clone(),
-                        self.options.port,
-                        Rc::clone(&self.resolved),
-                    ));
-                }
-                return Ok(resolved.addresses.clone());
-            }
-        }
-        let addresses = look_up(&self.options.host, self.options.port).await.map_err(|error| {
-            let what = format!("the name {} could not be resolved: {error}", self.options.host);
-            Failure::unsent(FailureKind::Unavailable { what })
-        })?;
-        *self.resolved.borrow_mut() = Resolved { addresses: addresses.clone(), at: Some(Instant::now()) };
-        Ok(addresses)
     }
 
     async fn ask(&self, exchange: &mut Exchange) -> Result<Response, Failure> {
@@ -91,7 +51,7 @@ impl Client {
             let _ = exchange.request.fields.push_known(Name::Host, host.as_bytes());
         }
         let mut last = None;
-        for address in self.addresses().await? {
+        for &address in &*self.resolved.addresses().await? {
             match self.upstream.send(&self.upstream.peer(address), exchange).await {
                 Err(failure) if matches!(failure.kind, FailureKind::Connect { .. }) => last = Some(failure),
                 result => return result,
@@ -107,26 +67,6 @@ impl Client {
         match self.options.host.contains(':') {
             true => format!("http://[{}]:{}", self.options.host, self.options.port),
             false => format!("http://{}:{}", self.options.host, self.options.port),
-        }
-    }
-}
-
-async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
-    if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "it has no addresses"));
-    }
-    Ok(addresses)
-}
-
-/// Looks the name up once more; the old addresses stay if that fails.
-async fn refresh(host: String, port: u16, resolved: Rc<RefCell<Resolved>>) {
-    match look_up(&host, port).await {
-        Ok(addresses) => {
-            *resolved.borrow_mut() = Resolved { addresses, at: Some(Instant::now()) };
-        }
-        Err(error) => {
-            tracing::warn!(%host, %error, "looking the name up again failed, its old addresses stay")
         }
     }
 }

@@ -7,6 +7,7 @@ mod connection;
 mod peer;
 mod recovery;
 mod registry;
+mod resolve;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use waypost_http1::HeadLimits;
 pub use peer::{Peer, Peers};
 pub use recovery::watch as watch_for_recovery;
 pub use registry::{InFlight, PeerState, Registry};
+pub use resolve::Resolved;
 
 use crate::exchange::Exchange;
 use crate::failure::{Failure, FailureKind};
