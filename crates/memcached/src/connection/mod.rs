@@ -1,0 +1,258 @@
+//! One connection to one server, driven by the task that uses it: no task of its own, no channel.
+//!
+//! Writing and reading go on side by side, so that neither side ever waits with full buffers for the other.
+//! While requests are under way the connection is out of step; it is in step again when every reply has been
+//! read. One that is dropped, or given up, in between must not be used again: [`Connection::is_in_step`] says
+//! so, and the pool closes it.
+
+mod open;
+mod stream;
+mod target;
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
+
+use self::stream::Stream;
+pub(crate) use self::target::{Login, Place, Speech, Target};
+use crate::error::Error;
+use crate::key::{Key, KeyError};
+use crate::protocol::{
+    Create, Dialect, Outgoing, Pipeline, ProtocolError, Refusal, RefusalKind, Reply, Request, StoreMode,
+};
+
+/// What is reserved for reading, at least.
+const READ: usize = 16 * 1024;
+/// A receive buffer that has grown beyond this isn't kept.
+const KEPT: usize = 256 * 1024;
+/// How often a number is created and incremented in turn, when others delete it in between.
+const CREATE_ATTEMPTS: usize = 8;
+/// From this size on, the server is asked how large items may be before a value is sent.
+const LARGE_VALUE: usize = 512 * 1024;
+/// The largest item any memcached can be told to take.
+const LARGEST_ITEM: usize = 1 << 30;
+
+/// The answers to a list of requests.
+pub(crate) type Replies = [Option<Result<Reply, KeyError>>];
+
+/// An open connection, past authentication.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    server: Arc<str>,
+    stream: Stream,
+    pipeline: Pipeline,
+    out: Outgoing,
+    /// What has been given to TLS may still lie in its buffer.
+    flushed: bool,
+    /// Why nothing more can be written. What the server said before is still read.
+    write_failure: Option<io::Error>,
+    input: BytesMut,
+    in_step: bool,
+    /// The server's item size, once it was asked for; `None` in it when it doesn't tell.
+    item_limit: Option<Option<usize>>,
+}
+
+impl Connection {
+    /// Whether every reply was read, so that it can be used for other requests.
+    pub(crate) fn is_in_step(&self) -> bool {
+        self.in_step
+    }
+
+    /// Whether an idle connection can be used: the server has not closed it.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.stream.is_quiet()
+    }
+
+    /// Sends requests and reads their replies into their places. Requests whose reply is there already are
+    /// not sent.
+    ///
+    /// # Errors
+    /// When the connection broke: places without a reply are of requests whose fate is unknown.
+    pub(crate) async fn execute(&mut self, requests: &[Request], replies: &mut Replies) -> Result<(), Error> {
+        self.refuse_large_values(requests, replies).await?;
+        if self.pipeline.dialect() != Dialect::Text {
+            return self.exchange(requests, replies).await;
+        }
+        self.execute_text(requests, replies).await
+    }
+
+    /// The text protocol has fewer commands: what it lacks is made of others, in the order of the requests.
+    async fn execute_text(&mut self, requests: &[Request], replies: &mut Replies) -> Result<(), Error> {
+        let mut from = 0;
+        while from < requests.len() {
+            let creates = |request: &Request| matches!(request, Request::Arithmetic { create: Some(_), .. });
+            let run = requests[from..].iter().position(creates).map_or(requests.len() - from, |at| at + 1);
+            let to = from + run;
+            for (request, reply) in requests[from..to].iter().zip(&mut replies[from..to]) {
+                if matches!(request, Request::Delete { cas: Some(_), .. }) {
+                    let message = "the text protocol can't delete by token".to_owned();
+                    let refusal = Refusal { kind: RefusalKind::UnknownCommand, message };
+                    *reply = Some(Ok(Reply::Refused(refusal)));
+                }
+            }
+            self.exchange(&requests[from..to], &mut replies[from..to]).await?;
+            let missing = replies[to - 1] == Some(Ok(Reply::NotFound));
+            if let (true, Request::Arithmetic { key, create: Some(create), .. }) =
+                (missing, &requests[to - 1])
+            {
+                replies[to - 1] = self.create_number(&requests[to - 1], key, *create).await?;
+            }
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// `add` for a number that is not there; when somebody else was faster, the arithmetic once more.
+    async fn create_number(
+        &mut self,
+        arithmetic: &Request,
+        key: &Key,
+        create: Create,
+    ) -> Result<Option<Result<Reply, KeyError>>, Error> {
+        let value = Bytes::from(create.initial.to_string());
+        let (mode, key, ttl) = (StoreMode::Add, key.clone(), create.ttl);
+        let add = [Request::Store { mode, key, value, flags: 0, ttl, cas: None }];
+        for _ in 0..CREATE_ATTEMPTS {
+            let mut reply = [None];
+            self.exchange(&add, &mut reply).await?;
+            match reply {
+                [Some(Ok(Reply::Done))] => return Ok(Some(Ok(Reply::Number(create.initial)))),
+                [Some(Ok(Reply::NotStored))] => {}
+                [other] => return Ok(other),
+            }
+            let mut reply = [None];
+            self.exchange(std::slice::from_ref(arithmetic), &mut reply).await?;
+            let [reply] = reply;
+            if reply != Some(Ok(Reply::NotFound)) {
+                return Ok(reply);
+            }
+        }
+        Ok(Some(Ok(Reply::NotStored)))
+    }
+
+    /// Answers requests to store what the server would refuse, if it says how much it takes.
+    async fn refuse_large_values(
+        &mut self,
+        requests: &[Request],
+        replies: &mut Replies,
+    ) -> Result<(), Error> {
+        let large = |request: &Request| match request {
+            Request::Store { key, value, .. } if value.len() >= LARGE_VALUE => {
+                Some(key.as_bytes().len() + value.len())
+            }
+            _ => None,
+        };
+        if !requests.iter().any(|request| large(request).is_some()) {
+            return Ok(());
+        }
+        let limit = self.learn_item_limit().await?.unwrap_or(LARGEST_ITEM).min(LARGEST_ITEM);
+        for (request, reply) in requests.iter().zip(replies) {
+            if large(request).is_some_and(|size| size >= limit) {
+                let kind = RefusalKind::TooLarge { limit: Some(limit) };
+                *reply = Some(Ok(Reply::Refused(Refusal { kind, message: String::new() })));
+            }
+        }
+        Ok(())
+    }
+
+    async fn learn_item_limit(&mut self) -> Result<Option<usize>, Error> {
+        if let Some(known) = self.item_limit {
+            return Ok(known);
+        }
+        let mut reply = [None];
+        let request = [Request::Stats { argument: Some(Bytes::from_static(b"settings")) }];
+        self.exchange(&request, &mut reply).await?;
+        let limit = match &reply {
+            [Some(Ok(Reply::Stats(stats)))] => {
+                let found = stats.iter().find(|(name, _)| name == "item_size_max");
+                found.and_then(|(_, value)| value.parse().ok())
+            }
+            _ => None,
+        };
+        self.item_limit = Some(limit);
+        Ok(limit)
+    }
+
+    /// Writes requests and reads replies until all are there.
+    async fn exchange(&mut self, requests: &[Request], replies: &mut Replies) -> Result<(), Error> {
+        self.in_step = false;
+        let mut next = 0;
+        loop {
+            next = self.pipeline.send(requests, next, &mut self.out, replies);
+            let more = next < requests.len();
+            if !more && self.out.is_empty() && self.pipeline.is_idle() {
+                break;
+            }
+            let due = match self.pipeline.receive(&mut self.input, replies) {
+                Ok(due) => due.unwrap_or(0),
+                Err(source) => return Err(self.protocol_error(source)),
+            };
+            if self.pipeline.is_idle() && self.out.is_empty() {
+                continue;
+            }
+            poll_fn(|cx| self.poll_progress(cx, due, more)).await?;
+        }
+        self.in_step = true;
+        if self.input.capacity() > KEPT {
+            self.input = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    fn protocol_error(&self, source: ProtocolError) -> Error {
+        Error::Protocol { server: self.server.clone(), source }
+    }
+
+    /// Writes what can be written and reads what has come; done when something was read, or when there is
+    /// room for `more` requests.
+    fn poll_progress(&mut self, cx: &mut Context<'_>, due: usize, more: bool) -> Poll<Result<(), Error>> {
+        let before = self.out.len();
+        if self.write_failure.is_none() {
+            if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+                self.write_failure = Some(error);
+            }
+        }
+        if more && self.out.is_empty() && before > 0 && self.write_failure.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        // Twice as much as has come, at most: what a server only announces is not reserved.
+        let missing = due.saturating_sub(self.input.len());
+        self.input.reserve(missing.min(self.input.len()).max(READ));
+        match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)) {
+            Ok(0) => Poll::Ready(Err(self.broken(io::ErrorKind::UnexpectedEof.into()))),
+            Ok(_) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(self.broken(error))),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let used = self.out.slices(&mut slices);
+            match ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.out.advance(written),
+            }
+            self.flushed = false;
+        }
+        if !self.flushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.flushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn broken(&mut self, error: io::Error) -> Error {
+        let server = self.server.clone();
+        match self.write_failure.take() {
+            Some(first) => Error::Write { server, source: Arc::new(first) },
+            None => Error::Read { server, source: Arc::new(error) },
+        }
+    }
+}
