@@ -26,6 +26,7 @@ use crate::{tls, ttl};
 
 pub use batch::{Batch, Outcome};
 pub use lease::{Claim, Lease, LeaseOptions};
+pub use servers::OfServers;
 
 /// A client of one set of memcached servers.
 #[derive(Debug, Clone)]
@@ -100,7 +101,7 @@ impl Client {
             servers.push(Server::new(target, address.pool, address.connect_timeout, address.retry_timeout));
         }
         let shared = Shared {
-            copies: (address.replicas as usize).saturating_add(1).min(servers.len()),
+            copies: (address.replicas as usize).clamp(1, servers.len()),
             servers,
             placement: Placement::new(address),
             prefix: address.prefix.clone(),
