@@ -74,17 +74,32 @@ impl Batch {
     }
 
     /// As [`Client::set`].
-    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl Into<Bytes>, options: StoreOptions) -> &mut Batch {
+    pub fn set(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl Into<Bytes>,
+        options: StoreOptions,
+    ) -> &mut Batch {
         self.store(StoreMode::Set, key.as_ref(), value.into(), options, None)
     }
 
     /// As [`Client::add`].
-    pub fn add(&mut self, key: impl AsRef<[u8]>, value: impl Into<Bytes>, options: StoreOptions) -> &mut Batch {
+    pub fn add(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl Into<Bytes>,
+        options: StoreOptions,
+    ) -> &mut Batch {
         self.store(StoreMode::Add, key.as_ref(), value.into(), options, None)
     }
 
     /// As [`Client::replace`].
-    pub fn replace(&mut self, key: impl AsRef<[u8]>, value: impl Into<Bytes>, options: StoreOptions) -> &mut Batch {
+    pub fn replace(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl Into<Bytes>,
+        options: StoreOptions,
+    ) -> &mut Batch {
         self.store(StoreMode::Replace, key.as_ref(), value.into(), options, None)
     }
 
@@ -158,10 +173,14 @@ impl Client {
     /// # Errors
     /// Each operation has its own outcome, with the errors of the method it is named after.
     pub async fn run(&self, batch: Batch) -> Vec<Result<Outcome, Error>> {
-        let requests = batch.operations.into_iter().map(|(key, operation)| {
-            self.key(&key).map(|key| self.request(key, operation))
-        });
-        self.shared.ask_all(requests.collect()).await.into_iter().map(outcome).collect()
+        let is_read = |(_, operation): &(Vec<u8>, Operation)| matches!(operation, Operation::Get { .. });
+        let reads: Vec<bool> = batch.operations.iter().map(is_read).collect();
+        let requests = batch
+            .operations
+            .into_iter()
+            .map(|(key, operation)| self.key(&key).map(|key| self.request(key, operation)));
+        let replies = self.shared.ask_all(requests.collect()).await;
+        replies.into_iter().zip(reads).map(|(reply, is_read)| outcome(reply, is_read)).collect()
     }
 
     fn request(&self, key: Key, operation: Operation) -> Request {
@@ -181,12 +200,13 @@ impl Client {
     }
 }
 
-fn outcome(reply: Result<Reply, Error>) -> Result<Outcome, Error> {
+fn outcome(reply: Result<Reply, Error>, is_read: bool) -> Result<Outcome, Error> {
     match reply? {
         Reply::Item(item) => Ok(Outcome::Item(Some(item))),
         Reply::Number(number) => Ok(Outcome::Number(number)),
         Reply::NotStored => Err(Error::NotStored),
         Reply::Exists => Err(Error::Exists),
+        Reply::NotFound if is_read => Ok(Outcome::Item(None)),
         Reply::NotFound => Err(Error::NotFound),
         Reply::Done | Reply::Version(_) | Reply::Stats(_) | Reply::Refused(_) => Ok(Outcome::Done),
     }

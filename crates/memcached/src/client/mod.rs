@@ -97,7 +97,8 @@ impl Client {
                 Protocol::Text => Speech::Text,
                 Protocol::Binary => Speech::Binary,
             };
-            let target = Target { name: server.endpoint.to_string().into(), place, speech, login: login.clone() };
+            let target =
+                Target { name: server.endpoint.to_string().into(), place, speech, login: login.clone() };
             servers.push(Server::new(target, address.pool, address.connect_timeout, address.retry_timeout));
         }
         let shared = Shared {
@@ -306,7 +307,13 @@ impl Client {
         self.set(key, value.to_string(), StoreOptions::ttl(ttl)).await
     }
 
-    async fn count(&self, key: &[u8], delta: u64, decrement: bool, create: Option<Create>) -> Result<u64, Error> {
+    async fn count(
+        &self,
+        key: &[u8],
+        delta: u64,
+        decrement: bool,
+        create: Option<Create>,
+    ) -> Result<u64, Error> {
         let key = self.key(key)?;
         match self.shared.ask(Request::Arithmetic { key, delta, decrement, create }).await? {
             Reply::Number(number) => Ok(number),

@@ -65,7 +65,12 @@ impl Shared {
     }
 
     /// The first item that one of the servers has.
-    async fn read_any(&self, holders: &[usize], request: &Request, deadline: Deadline) -> Result<Reply, Error> {
+    async fn read_any(
+        &self,
+        holders: &[usize],
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<Reply, Error> {
         let mut worst = None;
         let mut missed = false;
         for index in holders {
@@ -82,7 +87,12 @@ impl Shared {
     }
 
     /// The answer of the first server that gives one; the others are then told what came of it.
-    async fn write_all(&self, holders: &[usize], request: &Request, deadline: Deadline) -> Result<Reply, Error> {
+    async fn write_all(
+        &self,
+        holders: &[usize],
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<Reply, Error> {
         let mut outcome = Err(Error::NoServers);
         let mut rest = holders.iter();
         for index in rest.by_ref() {
@@ -103,7 +113,9 @@ impl Shared {
 /// What makes another server's item like that of the first, after it gave this reply.
 fn copy_of(request: &Request, reply: &Reply) -> Option<Request> {
     match (request, reply) {
-        (Request::Store { mode: StoreMode::Append | StoreMode::Prepend, .. }, Reply::Done) => Some(request.clone()),
+        (Request::Store { mode: StoreMode::Append | StoreMode::Prepend, .. }, Reply::Done) => {
+            Some(request.clone())
+        }
         (Request::Store { key, value, flags, ttl, .. }, Reply::Done) => Some(Request::Store {
             mode: StoreMode::Set,
             key: key.clone(),
@@ -115,7 +127,9 @@ fn copy_of(request: &Request, reply: &Reply) -> Option<Request> {
         (Request::Delete { key, .. }, Reply::Done | Reply::NotFound) => {
             Some(Request::Delete { key: key.clone(), cas: None })
         }
-        (Request::Touch { .. } | Request::Arithmetic { .. }, Reply::Done | Reply::Number(_)) => Some(request.clone()),
+        (Request::Touch { .. } | Request::Arithmetic { .. }, Reply::Done | Reply::Number(_)) => {
+            Some(request.clone())
+        }
         _ => None,
     }
 }

@@ -25,7 +25,7 @@ const WINDOW_REQUESTS: usize = 1024;
 const COPIED: usize = 4 * 1024;
 
 /// The answers to a list of requests, each at its request's place once it is there.
-pub type Replies = [Option<Result<Reply, KeyError>>];
+pub(crate) type Replies = [Option<Result<Reply, KeyError>>];
 
 /// Requests on their way on one connection.
 #[derive(Debug)]
