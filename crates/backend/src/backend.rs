@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::Method;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use waypost_http1::{Fields, Host, Scheme};
 
 use crate::exchange::Exchange;
 use crate::failure::Failure;
+use crate::health::{Health, HealthReport};
 use crate::response::Response;
 
 /// What a call resolves to. It runs on the worker's own thread and is not `Send`.
@@ -46,16 +47,35 @@ pub trait Backend {
         &[]
     }
 
-    /// Whether it would take a request now, as far as is known without asking anyone.
+    /// Whether it would take a request now, as far as is known without asking anyone. What wraps a single
+    /// backend is as that one is.
     fn is_up(&self) -> bool {
-        true
+        match self.children() {
+            [only] => only.is_up(),
+            _ => true,
+        }
     }
 
-    /// Asks it whether it works, as a cluster does with its members again and again. What has nobody to
-    /// ask answers with what it knows.
+    /// Asks it whether it works, as a cluster does with its members again and again. What wraps a single
+    /// backend asks that one; what has nobody to ask answers with what it knows.
+    ///
+    /// What comes of it decides on the backend's [`health`](Backend::health), so it must not be an answer
+    /// of that health: nothing would ever come up again.
     fn probe(&self) -> Probe<'_> {
+        if let [only] = self.children() {
+            return only.probe();
+        }
         let up = if self.is_up() { Ok(()) } else { Err(format!("{} is down", self.name())) };
         Box::pin(std::future::ready(up))
+    }
+
+    /// What is held of it by those who probe and use it, if it keeps that itself. What wraps a single backend
+    /// has no health of its own but that one's; a cluster keeps one for each member that has none.
+    fn health(&self) -> Option<Arc<Health>> {
+        match self.children() {
+            [only] => only.health(),
+            _ => None,
+        }
     }
 
     /// Begins what it does besides answering, and has its children begin. It runs on the worker's thread,
@@ -115,6 +135,9 @@ pub struct Report {
     pub up: bool,
     /// What is particular to it: an address, a status, a number of entries.
     pub detail: String,
+    /// What is held of it by those who probe it, if anybody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthReport>,
     /// The backends below it, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Report>,

@@ -86,6 +86,7 @@ impl Backend for Client {
             kind: "client",
             up: self.is_up(),
             detail: self.url(),
+            health: None,
             children: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::StatusCode;
 use waypost_http1::ResponseError;
@@ -74,6 +75,14 @@ pub enum FailureKind {
         /// Which one, and how.
         what: String,
     },
+    /// None of a cluster's members takes requests.
+    #[error("all members of {cluster} are down")]
+    Down {
+        /// The cluster's name.
+        cluster: String,
+        /// After this it is worth trying again.
+        retry_after: Duration,
+    },
     /// Nobody is there to ask.
     #[error("{what}")]
     Unavailable {
@@ -111,7 +120,7 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             FailureKind::RequestBody(_) => StatusCode::BAD_GATEWAY,
-            FailureKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            FailureKind::Down { .. } | FailureKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -146,6 +146,7 @@ impl Backend for Headers {
             kind: "headers",
             up: self.is_up(),
             detail: self.says(),
+            health: None,
             children: vec![self.backend.report()],
         }
     }

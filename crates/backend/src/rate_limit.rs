@@ -203,6 +203,7 @@ impl Backend for RateLimit {
             kind: "rate_limit",
             up: self.is_up(),
             detail: self.says(),
+            health: None,
             children: vec![self.backend.report()],
         }
     }

@@ -52,6 +52,7 @@ impl Backend for Redirect {
             kind: "redirect",
             up: true,
             detail: format!("{} to {}", self.status.as_u16(), self.template.as_str()),
+            health: None,
             children: Vec::new(),
         }
     }

@@ -69,6 +69,7 @@ impl Backend for Respond {
             kind: "respond",
             up: true,
             detail: self.says(),
+            health: None,
             children: Vec::new(),
         }
     }

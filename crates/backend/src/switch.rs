@@ -182,6 +182,7 @@ impl Backend for Switch {
                     None => "else 404".to_owned(),
                 }
             ),
+            health: None,
             children: self.backends.iter().map(|backend| backend.report()).collect(),
         }
     }

@@ -14,6 +14,7 @@ pub(crate) fn to_refused(error: RequestError) -> Response {
 /// A client is told what kind of thing went wrong; addresses and details are for the log.
 pub(crate) fn to_failure(failure: &Failure) -> Response {
     let status = failure.status();
+    let mut retry_after = 1;
     let text = match &failure.kind {
         FailureKind::Connect { .. } => "waypost: no connection to the server could be had",
         FailureKind::Closed { .. } => "waypost: the server closed the connection before it answered",
@@ -26,10 +27,14 @@ pub(crate) fn to_failure(failure: &Failure) -> Response {
         FailureKind::RequestBody(_) => "waypost: the request's body could not be read",
         FailureKind::Handler { .. } => "waypost: internal error",
         FailureKind::Unavailable { .. } => "waypost: no server is available for this request",
+        FailureKind::Down { cluster, retry_after: pause } => {
+            retry_after = pause.as_millis().div_ceil(1000).max(1);
+            &format!("waypost: all members of {cluster} are down")
+        }
     };
     let mut response = Response::text(status, text);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.add(Name::RetryAfter, b"1");
+        response.add(Name::RetryAfter, retry_after.to_string().as_bytes());
     }
     response
 }

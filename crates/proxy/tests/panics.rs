@@ -31,7 +31,14 @@ impl Backend for Panics {
     }
 
     fn report(&self) -> Report {
-        Report { name: String::new(), kind: "panics", up: true, detail: String::new(), children: Vec::new() }
+        Report {
+            name: String::new(),
+            kind: "panics",
+            up: true,
+            detail: String::new(),
+            health: None,
+            children: Vec::new(),
+        }
     }
 
     fn name(&self) -> &str {

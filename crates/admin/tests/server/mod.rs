@@ -35,6 +35,7 @@ impl Router for Still {
             kind: "routes",
             up: true,
             detail: String::new(),
+            health: None,
             children: Vec::new(),
         }
     }

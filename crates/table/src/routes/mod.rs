@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use waypost_backend::upstream::{Options, Peer, Peers, Upstream};
-use waypost_backend::{Backend, Call, Exchange, Explanation, Failure, FailureKind, Report, Response, Sketch};
+use waypost_backend::{
+    Backend, Call, Exchange, Explanation, Failure, FailureKind, Probe, Report, Response, Sketch,
+};
 use waypost_http1::Name;
 
 pub use balance::Balance;
@@ -225,7 +227,9 @@ fn was_tried(instance: &InstanceRef<'_>, tried: &[Target]) -> bool {
 /// harm, and its body is still whole.
 fn may_go_elsewhere(failure: &Failure, exchange: &Exchange) -> bool {
     match failure.kind {
-        FailureKind::Connect { .. } | FailureKind::Unavailable { .. } => !exchange.body.is_touched(),
+        FailureKind::Connect { .. } | FailureKind::Down { .. } | FailureKind::Unavailable { .. } => {
+            !exchange.body.is_touched()
+        }
         FailureKind::Closed { .. } if failure.sent => exchange.is_repeatable(),
         FailureKind::Closed { .. } => !exchange.body.is_touched(),
         _ => false,
@@ -259,6 +263,16 @@ impl Backend for Routes {
         self.reader.borrow_mut().load().is_loaded()
     }
 
+    // The backends below are for single entries: none of them speaks for the table.
+    fn probe(&self) -> Probe<'_> {
+        let loaded = if self.is_up() { Ok(()) } else { Err("the table was not read yet".to_owned()) };
+        Box::pin(std::future::ready(loaded))
+    }
+
+    fn health(&self) -> Option<Arc<waypost_backend::Health>> {
+        None
+    }
+
     fn report(&self) -> Report {
         let status = self.table.status();
         Report {
@@ -269,6 +283,7 @@ impl Backend for Routes {
                 "{} entries, {} instances in {}",
                 status.entries, status.instances, status.location
             ),
+            health: None,
             children: self.backends.iter().map(|backend| backend.report()).collect(),
         }
     }
