@@ -66,6 +66,9 @@ pub enum BodyError {
     /// The upstream's body is not chunked as it says.
     #[error("the response's body is malformed: {0}")]
     UpstreamMalformed(ChunkError),
+    /// A file that is sent could not be read to its end.
+    #[error("reading the file failed: {0}")]
+    File(io::Error),
     /// Reading from the upstream failed.
     #[error("reading the response failed: {0}")]
     UpstreamIo(io::Error),

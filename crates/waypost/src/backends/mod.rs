@@ -200,6 +200,7 @@ macro_rules! backends {
 
 backends! {
     client: Client,
+    files: Files,
     headers: Headers,
     rate_limit: RateLimit,
     redirect: Redirect,
