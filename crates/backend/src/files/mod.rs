@@ -373,6 +373,7 @@ impl Backend for Files {
             name: self.name.clone(),
             kind: "files",
             up: true,
+            health: None,
             detail: self.options.root.display().to_string(),
             children: Vec::new(),
         }
