@@ -193,3 +193,6 @@ impl fmt::Debug for Address {
         write!(f, "Address({self})")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -251,3 +251,6 @@ impl Iterator for Candidates<'_> {
 }
 
 impl ExactSizeIterator for Candidates<'_> {}
+
+#[cfg(test)]
+mod tests;
