@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use waypost_memcached::{Address, Hash, Placement};
+use waypost_memcached::{Address, Client, Hash, StoreOptions};
 use waypost_tests::{Memcached, MemcachedClient, Process};
 
 const KEYS: usize = 40;
@@ -108,10 +108,11 @@ impl Shared {
         run(&mut command, "these tests need libmemcached-dev and python3-pylibmc (./dev setup)");
     }
 
-    /// Lets the peer write some keys and read others.
-    fn check(&mut self, peer: &Peer, setup: &Setup) {
+    /// Lets the peer write some keys and read others; the client does the opposite.
+    async fn check(&mut self, peer: &Peer, setup: &Setup) {
         let Setup { hash, distribution, prefix } = setup;
-        let placement = Placement::new(&self.address(setup));
+        let client = Client::new(&self.address(setup)).unwrap();
+        let placement = client.placement();
         let keys = |writer: &str| -> Vec<String> {
             let key = |number| format!("{writer}-{hash}-{distribution}-{prefix}{number}-clé");
             (0..KEYS).map(key).collect()
@@ -129,10 +130,13 @@ impl Shared {
                 placement.explain(key.as_bytes())
             );
         }
+        for (key, found) in theirs.iter().zip(client.get_multi(&theirs).await) {
+            let value = found.unwrap().unwrap_or_else(|| panic!("{key} is missing")).value;
+            assert_eq!(value, format!("of {key}"));
+        }
         let ours = keys("ours");
         for key in &ours {
-            let connection = &mut self.connections[placement.server(key.as_bytes())];
-            connection.set(&format!("{prefix}{key}"), format!("of {key}").as_bytes(), 0, 0);
+            client.set(key, format!("of {key}"), StoreOptions::default()).await.unwrap();
         }
         self.ask(peer, "read", setup, &ours);
     }
@@ -151,26 +155,26 @@ fn setups() -> Vec<Setup> {
     setups
 }
 
-#[test]
-fn libmemcached_and_we_find_what_the_other_wrote() {
+#[tokio::test]
+async fn libmemcached_and_we_find_what_the_other_wrote() {
     let directory = TempDir::new().unwrap();
     let peer = Peer::Libmemcached(compile("live/peer.c", &directory));
     let mut shared = Shared::start();
     for setup in setups() {
-        shared.check(&peer, &setup);
+        shared.check(&peer, &setup).await;
     }
     for distribution in ["modula", "consistent"] {
-        shared.check(&peer, &Setup { hash: Hash::OneAtATime, distribution, prefix: "app:" });
+        shared.check(&peer, &Setup { hash: Hash::OneAtATime, distribution, prefix: "app:" }).await;
     }
 }
 
-#[test]
-fn pylibmc_and_we_find_what_the_other_wrote() {
+#[tokio::test]
+async fn pylibmc_and_we_find_what_the_other_wrote() {
     let mut shared = Shared::start();
     // pylibmc has a name for each hash but murmur3.
     let named = |setup: &Setup| setup.hash != Hash::Murmur3;
     for setup in setups().into_iter().filter(named) {
-        shared.check(&Peer::Pylibmc, &setup);
+        shared.check(&Peer::Pylibmc, &setup).await;
     }
 }
 
