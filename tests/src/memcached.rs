@@ -171,6 +171,18 @@ impl Memcached {
     /// Stops it from doing anything, its connections left open (SIGSTOP).
     pub fn hang(&mut self) {
         self.process().signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.process().id());
+        // The signal reaches one thread after the other, and those that run may still answer.
+        eventually("memcached's threads have stopped", || {
+            let mut threads = std::fs::read_dir(&tasks).expect("the threads of a child");
+            let is_stopped = |status: String| status.contains("State:\tT");
+            threads
+                .all(|thread| {
+                    let status = thread.expect("a thread's folder").path().join("status");
+                    std::fs::read_to_string(status).is_ok_and(is_stopped)
+                })
+                .then_some(())
+        });
     }
 
     /// Lets it go on (SIGCONT).
