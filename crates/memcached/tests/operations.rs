@@ -14,9 +14,10 @@ fn client(server: &Memcached, protocol: &str) -> Client {
 }
 
 /// Runs a test for each protocol, on a server of its own.
+#[expect(clippy::print_stderr, reason = "a failing test shows its protocol")]
 fn each_protocol<F: Future<Output = ()>>(test: impl Fn(Memcached, Client) -> F) {
     for protocol in PROTOCOLS {
-        println!("protocol {protocol}");
+        eprintln!("protocol {protocol}");
         let server = Memcached::start();
         let client = client(&server, protocol);
         run(test(server, client));

@@ -213,10 +213,10 @@ impl Connection {
     /// room for `more` requests.
     fn poll_progress(&mut self, cx: &mut Context<'_>, due: usize, more: bool) -> Poll<Result<(), Error>> {
         let before = self.out.len();
-        if self.write_failure.is_none() {
-            if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-                self.write_failure = Some(error);
-            }
+        if self.write_failure.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_write(cx)
+        {
+            self.write_failure = Some(error);
         }
         if more && self.out.is_empty() && before > 0 && self.write_failure.is_none() {
             return Poll::Ready(Ok(()));

@@ -136,12 +136,12 @@ pub fn encode_auth(user: &str, password: &str, tag: u32, out: &mut Outgoing) {
 /// # Errors
 /// When it is no reply of a server.
 pub fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Step<'a>, ProtocolError> {
+    if input.first().is_some_and(|magic| *magic != RESPONSE) {
+        return Err(ProtocolError::Binary("its first byte is not 0x81"));
+    }
     let Some((header, body)) = input.split_at_checked(HEADER) else {
         return Ok(Step::Partial(HEADER));
     };
-    if header[0] != RESPONSE {
-        return Err(ProtocolError::Binary("its first byte is not 0x81"));
-    }
     let key = usize::from(u16::from_be_bytes([header[2], header[3]]));
     let extras = usize::from(header[4]);
     let status = u16::from_be_bytes([header[6], header[7]]);

@@ -288,9 +288,6 @@ impl Pipeline {
             (Kind::Version, Frame::Version { text, .. }) => {
                 Reply::Version(String::from_utf8_lossy(text).into_owned())
             }
-            (Kind::Fence, Frame::Refused { refusal, .. }) => {
-                return Err(ProtocolError::Complaint(refusal.message));
-            }
             (kind, Frame::Refused { refusal, .. }) => {
                 let had_value = matches!(kind, Kind::Stored(_));
                 let fatal = self.dialect != Dialect::Binary && !refusal.is_in_step(had_value);
@@ -308,21 +305,29 @@ impl Pipeline {
         Ok(None)
     }
 
-    /// The request that a frame answers. Quiet reads before it have no item.
+    /// The request that a frame answers. Quiet reads before it have no item: that is only believed when there
+    /// is such a request.
     fn skip_to(&mut self, frame: &Frame<'_>, replies: &mut Replies) -> Result<Expected, ProtocolError> {
+        let mut skipped = 0;
         loop {
-            let expected = self.expected.pop_front().ok_or(ProtocolError::Surplus)?;
+            let expected = self.expected.get(skipped).ok_or(ProtocolError::Surplus)?;
             if expected.is_answered_by(frame, self.dialect) {
-                return Ok(expected);
+                break;
             }
-            if !expected.quiet {
-                return Err(ProtocolError::Mismatch("its tag or its key is another"));
+            match frame {
+                Frame::Refused { tag, refusal } if tag.is_none() || !expected.quiet => {
+                    return Err(ProtocolError::Complaint(refusal.message.clone()));
+                }
+                _ if !expected.quiet => {
+                    return Err(ProtocolError::Mismatch("its tag or its key is another"));
+                }
+                _ => skipped += 1,
             }
-            if let Frame::Refused { tag: None, refusal } = frame {
-                return Err(ProtocolError::Complaint(refusal.message.clone()));
-            }
-            replies[expected.place] = Some(Ok(Reply::NotFound));
         }
+        for missing in self.expected.drain(..skipped) {
+            replies[missing.place] = Some(Ok(Reply::NotFound));
+        }
+        self.expected.pop_front().ok_or(ProtocolError::Surplus)
     }
 
     fn accept_stat(&mut self, tag: Option<u32>, name: &[u8], value: &[u8]) -> Result<(), ProtocolError> {
@@ -351,6 +356,8 @@ impl Expected {
         | Frame::Version { tag, .. }
         | Frame::Refused { tag, .. }) = frame;
         match (tag, frame, &self.kind) {
+            // Nothing else may stand for the end of a run: what comes before it would be taken for missing.
+            (_, frame, Kind::Fence) if !matches!(frame, Frame::Fence { .. }) => false,
             (Some(tag), ..) => *tag == self.tag,
             (None, Frame::Item { key: Some(found), .. }, Kind::Item(key)) => *found == key.as_bytes(),
             // With a tag sent, a server leaves it out of refusals and fences, and older ones when there
