@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, ProtocolVersion, Value};
 use tokio::time::timeout;
-use waypost_store::redis::{Credentials, Endpoint, RedisAddress, TlsFiles, client};
+use waypost_store::redis::{Endpoint, RedisAddress, client};
 
 use super::fault::Fault;
 use super::feed::{Feed, FeedSender};
@@ -37,26 +37,10 @@ impl Connection {
         endpoint: &Endpoint,
         feed: Option<&Arc<Feed>>,
     ) -> Result<Connection, Fault> {
-        Self::connect(endpoint, &address.credentials, address.database, address.tls.as_ref(), feed).await
-    }
-
-    /// Connects to a Sentinel.
-    pub(super) async fn to_sentinel(
-        endpoint: &Endpoint,
-        credentials: &Credentials,
-    ) -> Result<Connection, Fault> {
-        Self::connect(endpoint, credentials, 0, None, None).await
-    }
-
-    async fn connect(
-        endpoint: &Endpoint,
-        credentials: &Credentials,
-        database: u32,
-        tls: Option<&TlsFiles>,
-        feed: Option<&Arc<Feed>>,
-    ) -> Result<Connection, Fault> {
+        let RedisAddress { credentials, database, tls, .. } = address;
         let protocol = if feed.is_some() { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
-        let client = client(endpoint, credentials, database, tls, protocol).map_err(Fault::Setup)?;
+        let client =
+            client(endpoint, credentials, *database, tls.as_ref(), protocol).map_err(Fault::Setup)?;
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             // Each request has a limit of its own.
