@@ -84,6 +84,9 @@ pub enum AddressError {
     /// A password for nobody.
     #[error("there is a password but no user: add user=NAME")]
     PasswordWithoutUser,
+    /// Certificates for connections that aren't encrypted.
+    #[error("tls_ca has no effect without tls=true: add it, or leave both out")]
+    CertificatesWithoutTls,
     /// An option of libmemcached's that can't be followed.
     #[error("{option} of the libmemcached configuration: {problem}")]
     Option {

@@ -108,6 +108,8 @@ impl Address {
     pub const MAX_PREFIX: usize = 128;
     /// The most servers. Far more than anyone has; it bounds what a ring takes.
     pub const MAX_SERVERS: usize = 1000;
+    /// The longest of each of the three timeouts: no deadline can overflow.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
     /// The most connections to one server that may be asked for.
     pub const MAX_POOL: usize = 1024;
 
@@ -142,6 +144,18 @@ impl Address {
         }
         if self.password.is_some() && self.user.is_none() {
             return Err(AddressError::PasswordWithoutUser);
+        }
+        if self.tls_ca.is_some() && !self.tls {
+            return Err(AddressError::CertificatesWithoutTls);
+        }
+        let limits = [
+            ("timeout", self.timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("retry_timeout", self.retry_timeout),
+        ];
+        if let Some((name, limit)) = limits.into_iter().find(|(_, limit)| *limit > Address::MAX_TIMEOUT) {
+            let (value, expected) = (duration::show(limit), "at most 1d".into());
+            return Err(AddressError::Value { name: name.into(), value, expected });
         }
         Ok(())
     }

@@ -110,6 +110,9 @@ fn errors_say_what_could_be_written() {
         ("memcached://a?hsah=md5", "there is no setting \"hsah\" (did you mean hash?)"),
         ("memcached://a?timeout=5", "timeout=5: expected a duration as 500ms, 5s, 2m or 1h"),
         ("memcached://a?timeout=0s", "timeout=0s: expected more than no time at all"),
+        ("memcached://a?timeout=25h", "timeout=25h: expected at most 1d"),
+        ("memcached://a?retry_timeout=9999999999d", "retry_timeout=9999999999d: expected at most 1d"),
+        ("memcached://a?tls_ca=/etc/ca.pem", "tls_ca has no effect without tls=true"),
         ("memcached://a?tls=yes", "tls=yes: expected one of true, false"),
         (
             "memcached://a?distribution=consistant",
