@@ -10,6 +10,7 @@
 //!   three of them. [`Load`] asks for hosts meanwhile, and [`table`] compares what they hold with what is
 //!   routed.
 //! - [`Memcached`] is a real server too, over TCP or a unix socket.
+//! - [`tls`] makes certificates, and ends TLS in front of an upstream.
 //! - [`ws`] speaks just enough WebSocket for an echo.
 //!
 //! Everything is blocking and runs on plain threads, and gives up after [`PATIENCE`] rather than hang. No
@@ -31,6 +32,7 @@ pub mod resp;
 mod router;
 mod sentinel;
 pub mod table;
+pub mod tls;
 mod upstream;
 mod wait;
 mod wire;

@@ -19,7 +19,8 @@ pub struct ClientOptions {
     pub port: u16,
     /// What `Host` says; the client's own if this is `None`.
     pub host_header: Option<String>,
-    /// Limits.
+    /// Limits, and TLS where the server speaks `https`: it has to be of the name `host` unless they say
+    /// otherwise.
     pub limits: Options,
 }
 
@@ -35,7 +36,8 @@ pub struct Client {
 
 impl Client {
     /// A client over the worker's connections.
-    pub fn new(name: impl Into<String>, options: ClientOptions, peers: Rc<Peers>) -> Client {
+    pub fn new(name: impl Into<String>, mut options: ClientOptions, peers: Rc<Peers>) -> Client {
+        options.limits.server_name.get_or_insert_with(|| options.host.clone());
         Client {
             name: name.into(),
             upstream: Upstream::new(peers, options.limits.clone()),
@@ -64,9 +66,11 @@ impl Client {
     }
 
     fn url(&self) -> String {
-        match self.options.host.contains(':') {
-            true => format!("http://[{}]:{}", self.options.host, self.options.port),
-            false => format!("http://{}:{}", self.options.host, self.options.port),
+        let ClientOptions { host, port, limits, .. } = &self.options;
+        let scheme = if limits.tls.is_some() { "https" } else { "http" };
+        match host.contains(':') {
+            true => format!("{scheme}://[{host}]:{port}"),
+            false => format!("{scheme}://{host}:{port}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use waypost_backend::{Buffer, Deadline, Tunnel};
 
@@ -66,8 +66,8 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
         buffer: &mut Buffer,
         moved: &mut u64,
     ) -> Poll<io::Result<()>> {
@@ -79,6 +79,9 @@ impl Direction {
                     *self = Direction::Closed;
                 }
                 Direction::Open if buffer.is_empty() => {
+                    // TLS may have taken more than its socket has; if there is no room yet, the task is woken
+                    // when there is, and what comes meanwhile goes behind.
+                    let _ = Pin::new(&mut *to).poll_flush(cx)?;
                     if ready!(buffer.poll_read(from, cx))? == 0 {
                         *self = Direction::Finished;
                     }

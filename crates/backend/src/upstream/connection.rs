@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -22,9 +22,10 @@ use waypost_http1::{
 };
 
 use super::Options;
-use super::Transport;
 use super::peer::Peer;
 use super::registry::InFlight;
+use super::tls::Tls;
+use super::transport::Transport;
 use crate::body::{Body, BodyError, Fill, Source};
 use crate::buffer::{Buffer, poll_read_onto, recycle, spare};
 use crate::deadline::Deadline;
@@ -44,6 +45,8 @@ const WRITE: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Connection {
     transport: Transport,
+    /// The name that the server has proved over TLS.
+    server_name: Box<str>,
     peer: Rc<Peer>,
     options: Rc<Options>,
     /// Read and not yet used.
@@ -89,6 +92,39 @@ enum Reading {
     UntilClose,
 }
 
+/// A TCP connection; whether it comes about is the server's health.
+async fn connect(peer: &Peer, deadline: &Deadline) -> Result<TcpStream, Failure> {
+    let address = peer.address();
+    let tcp = in_time(deadline, "no answer in time", TcpStream::connect(address)).await;
+    match tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
+        Ok(tcp) => {
+            peer.state().count_connect();
+            peer.registry().connection_succeeded(peer.state());
+            Ok(tcp)
+        }
+        Err(error) => {
+            peer.registry().connection_failed(peer.state(), &error);
+            Err(Failure::unsent(FailureKind::Connect { address, error }))
+        }
+    }
+}
+
+/// What becomes of a future before the deadline; `late` says what did not come about if it passes.
+async fn in_time<T>(
+    deadline: &Deadline,
+    late: &'static str,
+    future: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let mut future = std::pin::pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Pending if deadline.has_passed(cx) => {
+            Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, late)))
+        }
+        other => other,
+    })
+    .await
+}
+
 enum SendError {
     Body(BodyError),
     Io,
@@ -99,29 +135,42 @@ impl Connection {
     pub(crate) async fn open(peer: &Rc<Peer>, options: &Rc<Options>) -> Result<Box<Connection>, Failure> {
         let deadline = peer.timers().deadline();
         deadline.set(options.connect_timeout);
-        let address = peer.address();
-        let transport = {
-            let mut connecting = std::pin::pin!(TcpStream::connect(address));
-            poll_fn(|cx| match connecting.as_mut().poll(cx) {
-                Poll::Pending if deadline.has_passed(cx) => {
-                    Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))
-                }
-                other => other,
-            })
-            .await
-        };
-        let transport = transport.and_then(|transport| transport.set_nodelay(true).map(|()| transport));
-        let transport = match transport {
-            Ok(transport) => transport,
-            Err(error) => {
-                peer.registry().connection_failed(peer.state(), &error);
-                return Err(Failure::unsent(FailureKind::Connect { address, error }));
+        let tcp = connect(peer, &deadline).await?;
+        Ok(Connection::over(Transport::Plain(tcp), "", deadline, peer, options))
+    }
+
+    /// Opens a connection and speaks TLS over it, with a server of that name. A handshake that fails tells
+    /// nothing on the health of the address: it may be down to the name alone, which a client chooses.
+    pub(crate) async fn open_over(
+        tls: &Tls,
+        name: &str,
+        peer: &Rc<Peer>,
+        options: &Rc<Options>,
+    ) -> Result<Box<Connection>, Failure> {
+        let deadline = peer.timers().deadline();
+        deadline.set(options.connect_timeout);
+        let tcp = connect(peer, &deadline).await?;
+        match in_time(&deadline, "no end of the TLS handshake in time", tls.connect(tcp, name)).await {
+            Ok(stream) => {
+                Ok(Connection::over(Transport::Tls(Box::new(stream)), name, deadline, peer, options))
             }
-        };
-        peer.state().count_connect();
-        peer.registry().connection_succeeded(peer.state());
-        Ok(Box::new(Connection {
+            Err(error) => {
+                peer.handshake_failed(name, &error);
+                Err(Failure::unsent(FailureKind::Connect { address: peer.address(), error }))
+            }
+        }
+    }
+
+    fn over(
+        transport: Transport,
+        server_name: &str,
+        deadline: Deadline,
+        peer: &Rc<Peer>,
+        options: &Rc<Options>,
+    ) -> Box<Connection> {
+        Box::new(Connection {
             transport,
+            server_name: server_name.into(),
             peer: Rc::clone(peer),
             options: Rc::clone(options),
             input: Buffer::default(),
@@ -137,21 +186,18 @@ impl Connection {
             keep: false,
             sent: false,
             received: false,
-        }))
+        })
+    }
+
+    /// The name that the server has proved; empty without TLS.
+    pub(crate) fn server_name(&self) -> &str {
+        &self.server_name
     }
 
     /// Whether a resting connection has heard nothing: neither its end nor bytes nobody asked for.
     /// What the runtime knows costs nothing; when `repeatable` is false the kernel is asked as well.
-    pub(crate) fn is_quiet(&self, repeatable: bool) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        if self.transport.poll_read_ready(&mut cx).is_ready() {
-            return false;
-        }
-        repeatable
-            || matches!(
-                socket2::SockRef::from(&self.transport).peek(&mut [std::mem::MaybeUninit::uninit()]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock
-            )
+    pub(crate) fn is_quiet(&mut self, repeatable: bool) -> bool {
+        self.transport.is_quiet(!repeatable)
     }
 
     /// Sends the request and reads the response's head. On failure the exchange has its body back, if it
@@ -261,7 +307,12 @@ impl Connection {
 
     /// Whether all there was of the request has gone out and more has to come from the client.
     fn waits_for_client(&self) -> bool {
-        self.written == self.output.len() && matches!(self.sending, Sending::Body)
+        self.has_written() && matches!(self.sending, Sending::Body)
+    }
+
+    /// Whether all there was to write has gone into the socket.
+    fn has_written(&self) -> bool {
+        self.written == self.output.len() && !self.transport.holds_back()
     }
 
     /// Writes what there is to write; ready when the whole request has gone out.
@@ -275,6 +326,9 @@ impl Connection {
             if self.written == self.output.len() {
                 self.output.clear();
                 self.written = 0;
+                if self.transport.holds_back() {
+                    ready!(Pin::new(&mut self.transport).poll_flush(cx)).map_err(|_| SendError::Io)?;
+                }
                 return if filled { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             let output = &self.output[self.written..];
@@ -452,7 +506,11 @@ impl Connection {
 
     fn arrived(&mut self, result: io::Result<usize>) -> Poll<Result<usize, BodyError>> {
         self.deadline.set(self.options.response_timeout);
-        Poll::Ready(result.map_err(BodyError::UpstreamIo))
+        Poll::Ready(result.map_err(|error| match error.kind() {
+            // TLS tells an end from a connection that was cut.
+            io::ErrorKind::UnexpectedEof => BodyError::UpstreamClosed,
+            _ => BodyError::UpstreamIo(error),
+        }))
     }
 
     fn poll_late(&self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
@@ -499,7 +557,8 @@ impl Source for Connection {
         out: &mut Vec<u8>,
         room: usize,
     ) -> Poll<Result<Fill, BodyError>> {
-        if !matches!(self.sending, Sending::Whole | Sending::Broken) || self.written < self.output.len() {
+        let broken = matches!(self.sending, Sending::Broken);
+        if !broken && !(matches!(self.sending, Sending::Whole) && self.has_written()) {
             // The response is under way: a request that can't be sent to its end only costs the
             // connection.
             if let Poll::Ready(Err(_)) = self.poll_send(cx) {
@@ -543,9 +602,7 @@ impl Source for Connection {
 
     fn release(mut self: Box<Connection>) {
         self.in_flight = None;
-        let clean = self.input.is_empty()
-            && matches!(self.sending, Sending::Whole)
-            && self.written == self.output.len();
+        let clean = self.input.is_empty() && matches!(self.sending, Sending::Whole) && self.has_written();
         if !(self.keep && clean) {
             return;
         }

@@ -8,6 +8,8 @@ mod peer;
 mod recovery;
 mod registry;
 mod resolve;
+mod tls;
+mod transport;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -20,16 +22,15 @@ pub use peer::{Peer, Peers};
 pub use recovery::watch as watch_for_recovery;
 pub use registry::{InFlight, PeerState, Registry};
 pub use resolve::Resolved;
+pub use tls::{Tls, TlsError, TlsOptions, server_name};
+pub use transport::Transport;
 
 use crate::exchange::Exchange;
 use crate::failure::{Failure, FailureKind};
 use crate::response::Response;
 use connection::Connection;
 
-/// What bytes travel over to a server.
-pub type Transport = tokio::net::TcpStream;
-
-/// Limits on talking to a server. A duration of zero is no limit.
+/// How a server is talked to: limits, of which a duration of zero is none, and TLS.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// For a connection to come about.
@@ -44,6 +45,18 @@ pub struct Options {
     pub max_connections: Option<u32>,
     /// How large a response's head may be.
     pub head: HeadLimits,
+    /// How TLS is spoken; none: it isn't.
+    pub tls: Option<Tls>,
+    /// The name that a server is asked for over TLS (SNI) and that its certificate must have; none: the
+    /// host that the request asks for.
+    pub server_name: Option<String>,
+}
+
+impl Options {
+    /// The name that a server has to have towards that request.
+    fn server_name<'a>(&'a self, exchange: &'a Exchange) -> &'a str {
+        self.server_name.as_deref().unwrap_or(exchange.host.as_str())
+    }
 }
 
 impl Default for Options {
@@ -55,6 +68,8 @@ impl Default for Options {
             most_idle: 128,
             max_connections: None,
             head: HeadLimits { line: 32 * 1024, size: 64 * 1024, fields: HeadLimits::MOST_FIELDS },
+            tls: None,
+            server_name: None,
         }
     }
 }
@@ -74,7 +89,10 @@ impl Upstream {
 
     /// What is known of a server, and this worker's connections to it.
     pub fn peer(&self, address: SocketAddr) -> Rc<Peer> {
-        self.peers.get(address)
+        match &self.options.tls {
+            None => self.peers.get(address),
+            Some(tls) => self.peers.get_over(address, tls),
+        }
     }
 
     /// Sends the request to that server and returns as soon as the response's head has come.
@@ -89,7 +107,12 @@ impl Upstream {
             return Err(Failure::unsent(FailureKind::Unavailable { what }));
         }
         exchange.notes.set_upstream(peer.address_text());
-        if let Some(connection) = peer.take_idle(exchange.is_repeatable()) {
+        let repeatable = exchange.is_repeatable();
+        let idle = match &self.options.tls {
+            None => peer.take_idle(repeatable),
+            Some(_) => peer.take_idle_of(self.options.server_name(exchange), repeatable),
+        };
+        if let Some(connection) = idle {
             match connection.exchange(exchange, in_flight, &self.options).await {
                 Err(failure) if is_stale(&failure) && (!failure.sent || exchange.is_repeatable()) => {
                     tracing::debug!(address = %peer.address(), "a pooled connection was dead, trying a new one");
@@ -101,7 +124,14 @@ impl Upstream {
             drop(in_flight);
         }
         let in_flight = InFlight::begin(peer.state());
-        let connection = Connection::open(peer, &self.options).await?;
+        let connection = match &self.options.tls {
+            None => Connection::open(peer, &self.options).await?,
+            // A handshake is large and rare: it has no place in the future of every request.
+            Some(tls) => {
+                let name = self.options.server_name(exchange);
+                Box::pin(Connection::open_over(tls, name, peer, &self.options)).await?
+            }
+        };
         connection.exchange(exchange, in_flight, &self.options).await
     }
 }

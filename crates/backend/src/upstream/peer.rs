@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::registry::{PeerState, Registry};
+use super::tls::Tls;
 use crate::deadline::Timers;
 
 /// A server as one worker sees it: what all know of it, and this worker's resting connections.
@@ -22,6 +23,8 @@ pub struct Peer {
     idle: RefCell<Vec<Resting>>,
     /// When it was last asked for, in the timers' milliseconds.
     last_used: Cell<u64>,
+    /// When it was last said that TLS fails, in the timers' milliseconds.
+    warned: Cell<Option<u64>>,
 }
 
 #[derive(Debug)]
@@ -32,6 +35,9 @@ struct Resting {
 }
 
 impl Peer {
+    /// A name that can't be served must not fill the log.
+    const WARN_EVERY_MILLIS: u64 = 60_000;
+
     /// The server's address.
     pub fn address(&self) -> SocketAddr {
         self.state.address()
@@ -59,18 +65,47 @@ impl Peer {
     /// the kernel is asked; for others it is enough that nothing has been heard.
     pub(crate) fn take_idle(&self, repeatable: bool) -> Option<Box<Connection>> {
         loop {
-            let resting = self.idle.borrow_mut().pop()?;
+            let mut resting = self.idle.borrow_mut().pop()?;
             if resting.until > self.timers.now() && resting.connection.is_quiet(repeatable) {
                 return Some(resting.connection);
             }
         }
     }
 
-    /// Lets a connection rest until it is needed.
+    /// The same over TLS, where it has to be one to a server that has proved that name.
+    pub(crate) fn take_idle_of(&self, server_name: &str, repeatable: bool) -> Option<Box<Connection>> {
+        loop {
+            let mut resting = {
+                let mut idle = self.idle.borrow_mut();
+                let place = idle.iter().rposition(|one| one.connection.server_name() == server_name)?;
+                idle.remove(place)
+            };
+            if resting.until > self.timers.now() && resting.connection.is_quiet(repeatable) {
+                return Some(resting.connection);
+            }
+        }
+    }
+
+    /// Lets a connection rest until it is needed. The one that has rested longest gives way to it: over
+    /// TLS names that nobody asks for any more must not keep others out.
     pub(crate) fn park(&self, connection: Box<Connection>, until: u64, most: usize) {
+        if most == 0 {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < most {
-            idle.push(Resting { connection, until });
+        let oldest = if idle.len() < most { None } else { Some(idle.remove(0)) };
+        idle.push(Resting { connection, until });
+        drop(idle);
+        drop(oldest);
+    }
+
+    /// Notes that TLS did not come about.
+    pub(crate) fn handshake_failed(&self, server_name: &str, error: &std::io::Error) {
+        self.state.count_failure();
+        let now = self.timers.now();
+        if self.warned.get().is_none_or(|at| at + Peer::WARN_EVERY_MILLIS <= now) {
+            self.warned.set(Some(now));
+            tracing::warn!(address = %self.text, server_name, %error, "no TLS with an instance");
         }
     }
 }
@@ -80,7 +115,9 @@ impl Peer {
 pub struct Peers {
     registry: Arc<Registry>,
     timers: Rc<Timers>,
-    peers: RefCell<HashMap<SocketAddr, Rc<Peer>, foldhash::fast::RandomState>>,
+    plain: RefCell<HashMap<SocketAddr, Rc<Peer>, foldhash::fast::RandomState>>,
+    /// Those spoken to over TLS, by the [`Tls`] as well: what one configuration may use, another may not.
+    over_tls: RefCell<HashMap<(SocketAddr, u64), Rc<Peer>, foldhash::fast::RandomState>>,
 }
 
 impl Peers {
@@ -89,7 +126,7 @@ impl Peers {
 
     /// A worker's peers.
     pub fn new(registry: Arc<Registry>, timers: Rc<Timers>) -> Rc<Peers> {
-        Rc::new(Peers { registry, timers, peers: RefCell::default() })
+        Rc::new(Peers { registry, timers, plain: RefCell::default(), over_tls: RefCell::default() })
     }
 
     /// The limits and clock of the worker.
@@ -102,46 +139,59 @@ impl Peers {
         &self.registry
     }
 
-    /// The server of that address.
+    /// The server of that address, spoken to without TLS.
     pub fn get(&self, address: SocketAddr) -> Rc<Peer> {
-        let mut peers = self.peers.borrow_mut();
-        let peer = peers.entry(address).or_insert_with(|| {
-            Rc::new(Peer {
-                state: self.registry.peer(address),
-                text: address.to_string().into(),
-                registry: Arc::clone(&self.registry),
-                timers: Rc::clone(&self.timers),
-                idle: RefCell::default(),
-                last_used: Cell::new(0),
-            })
-        });
+        let mut peers = self.plain.borrow_mut();
+        let peer = peers.entry(address).or_insert_with(|| self.meet(address));
         peer.last_used.set(self.timers.now());
         Rc::clone(peer)
+    }
+
+    /// The server of that address, spoken to over TLS. What is known of its health is known of the address.
+    pub fn get_over(&self, address: SocketAddr, tls: &Tls) -> Rc<Peer> {
+        let mut peers = self.over_tls.borrow_mut();
+        let peer = peers.entry((address, tls.id())).or_insert_with(|| self.meet(address));
+        peer.last_used.set(self.timers.now());
+        Rc::clone(peer)
+    }
+
+    fn meet(&self, address: SocketAddr) -> Rc<Peer> {
+        Rc::new(Peer {
+            state: self.registry.peer(address),
+            text: address.to_string().into(),
+            registry: Arc::clone(&self.registry),
+            timers: Rc::clone(&self.timers),
+            idle: RefCell::default(),
+            last_used: Cell::new(0),
+            warned: Cell::new(None),
+        })
     }
 
     /// Closes connections that have rested too long or were closed by the other side, and forgets
     /// servers that are not used any more. To be called about once a second.
     pub fn sweep(&self) {
         let now = self.timers.now();
+        // Closed when nothing is borrowed any more.
         let mut old = Vec::new();
-        self.peers.borrow_mut().retain(|_, peer| {
+        let mut stays = |peer: &mut Rc<Peer>| {
             let mut idle = peer.idle.borrow_mut();
-            let (keep, close) = std::mem::take(&mut *idle)
-                .into_iter()
-                .partition(|resting| resting.until > now && resting.connection.is_quiet(true));
-            *idle = keep;
-            old.push(close);
+            old.extend(
+                idle.extract_if(.., |resting| resting.until <= now || !resting.connection.is_quiet(true)),
+            );
             !idle.is_empty()
                 || Rc::strong_count(peer) > 1
                 || peer.last_used.get() + Peers::FORGET_MILLIS > now
-        });
+        };
+        self.plain.borrow_mut().retain(|_, peer| stays(peer));
+        self.over_tls.borrow_mut().retain(|_, peer| stays(peer));
         drop(old);
     }
 
     /// Closes all resting connections.
     pub fn close_idle(&self) {
-        let resting: Vec<_> =
-            self.peers.borrow().values().map(|peer| std::mem::take(&mut *peer.idle.borrow_mut())).collect();
-        drop(resting);
+        let take = |peer: &Rc<Peer>| std::mem::take(&mut *peer.idle.borrow_mut());
+        let plain: Vec<_> = self.plain.borrow().values().map(take).collect();
+        let over_tls: Vec<_> = self.over_tls.borrow().values().map(take).collect();
+        drop((plain, over_tls));
     }
 }

@@ -70,6 +70,10 @@ impl PeerState {
         self.stale.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_failure(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn count_connect(&self) {
         self.connects.fetch_add(1, Relaxed);
     }

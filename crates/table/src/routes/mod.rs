@@ -3,7 +3,7 @@
 //! For each request it finds the entry, chooses one of the usable instances, notes its keys for the log,
 //! and sends the request there over the worker's own connections. An instance that can't be connected to
 //! is passed over by all workers until it can be again; a request that nothing has acted upon yet, or that
-//! may be repeated, goes to another one.
+//! may be repeated, goes to another one. Instances whose scheme is `https` are spoken to over TLS.
 
 mod balance;
 mod sticky;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::StatusCode;
-use waypost_backend::upstream::{Options, Peer, Peers, Upstream};
+use waypost_backend::upstream::{Options, Peer, Peers, Tls, Upstream};
 use waypost_backend::{
     Backend, Call, Exchange, Explanation, Failure, FailureKind, Probe, Report, Response, Sketch,
 };
@@ -42,6 +42,10 @@ pub struct RoutesOptions {
     pub sticky_cookie: Option<String>,
     /// Limits on talking to instances.
     pub limits: Options,
+    /// TLS to instances whose scheme is `https`.
+    pub tls: Tls,
+    /// The name that their certificates must have; none: the host that the request asks for.
+    pub server_name: Option<String>,
 }
 
 /// The route table as a backend, one worker's.
@@ -49,7 +53,8 @@ pub struct Routes {
     name: String,
     table: Arc<Table>,
     reader: RefCell<TableReader>,
-    upstream: Upstream,
+    http: Upstream,
+    https: Upstream,
     peers: Rc<Peers>,
     /// The backends that the table may name.
     backends: Vec<Rc<dyn Backend>>,
@@ -60,7 +65,7 @@ pub struct Routes {
 
 /// Where one try of a request goes.
 enum Way {
-    Instance(Rc<Peer>),
+    Instance(Scheme, Rc<Peer>),
     Backend(String, Rc<dyn Backend>),
 }
 
@@ -79,11 +84,14 @@ impl Routes {
         options: RoutesOptions,
         peers: Rc<Peers>,
     ) -> Routes {
+        let over_tls =
+            Options { tls: Some(options.tls), server_name: options.server_name, ..options.limits.clone() };
         Routes {
             name: name.into(),
             reader: RefCell::new(table.reader()),
             table,
-            upstream: Upstream::new(Rc::clone(&peers), options.limits),
+            http: Upstream::new(Rc::clone(&peers), options.limits),
+            https: Upstream::new(Rc::clone(&peers), over_tls),
             peers,
             backends,
             balancer: Balancer::new(options.balance),
@@ -100,12 +108,12 @@ impl Routes {
                 Step::Answer(response) => return Ok(response),
             };
             let result = match &way {
-                Way::Instance(peer) => self.upstream.send(peer, exchange).await,
+                Way::Instance(scheme, peer) => self.upstream(*scheme).send(peer, exchange).await,
                 Way::Backend(_, backend) => backend.call(exchange).await,
             };
             let failure = match result {
                 Ok(mut response) => {
-                    if let (Some(sticky), Way::Instance(peer)) = (&self.sticky, &way) {
+                    if let (Some(sticky), Way::Instance(_, peer)) = (&self.sticky, &way) {
                         sticky.remember(peer.address(), exchange, &mut response);
                     }
                     return Ok(response);
@@ -116,7 +124,7 @@ impl Routes {
                 return Err(failure);
             }
             tried.push(match way {
-                Way::Instance(peer) => Target::Address(peer.address()),
+                Way::Instance(_, peer) => Target::Address(peer.address()),
                 Way::Backend(name, _) => Target::Backend(name),
             });
         }
@@ -170,7 +178,15 @@ impl Routes {
         if let Some(name) = instance.backend() {
             return Some(Way::Backend(name.to_owned(), Rc::clone(self.named(name)?)));
         }
-        Some(Way::Instance(self.peers.get(instance.address()?)))
+        let (scheme, address) = (instance.scheme(), instance.address()?);
+        Some(Way::Instance(scheme, self.upstream(scheme).peer(address)))
+    }
+
+    fn upstream(&self, scheme: Scheme) -> &Upstream {
+        match scheme {
+            Scheme::Http => &self.http,
+            Scheme::Https => &self.https,
+        }
     }
 
     /// The backend of that name, if the table may name it.
@@ -182,9 +198,6 @@ impl Routes {
     fn is_usable(&self, instance: &InstanceRef<'_>) -> bool {
         if let Some(name) = instance.backend() {
             return self.named(name).is_some_and(|backend| backend.is_up());
-        }
-        if instance.scheme() == Scheme::Https {
-            return false;
         }
         self.peers.registry().down() == 0
             || instance.address().is_none_or(|address| !self.peers.get(address).state().is_down())
@@ -205,9 +218,6 @@ impl Routes {
 
 /// What the workers know of an instance that has an address.
 pub fn instance_health(registry: &waypost_backend::upstream::Registry, instance: &InstanceRef<'_>) -> Health {
-    if instance.scheme() == Scheme::Https {
-        return Health::Down { reason: "this version can't speak https to instances".to_owned() };
-    }
     let known = instance.address().and_then(|address: SocketAddr| registry.look(address));
     match known {
         None => Health::Unknown,

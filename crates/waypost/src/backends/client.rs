@@ -9,13 +9,15 @@ use waypost_backend::{Backend, Client as Leaf, ClientOptions};
 
 use super::server::Server;
 use super::{BackendType, Findings, Site, upstream};
-use crate::config::section;
+use crate::config::{ServerTls, section};
 
 section! {
     /// One HTTP server, over pooled connections.
     Client {
-        /// The server, as `http://10.0.0.1:8080` or `http://app.internal`.
+        /// The server, as `http://10.0.0.1:8080` or `https://app.internal`.
         url: Server,
+        /// How a server with `https://` is spoken to: the keys of [TLS to servers](#tls-to-servers).
+        tls: ServerTls = ServerTls::default(),
         /// The `Host` to send. Not set: the request's own is kept.
         host_header: Option<HeaderValue> = None,
         /// How long connecting may take.
@@ -29,17 +31,26 @@ section! {
 
 impl BackendType for Client {
     const NAME: &'static str = "client";
-    const LATER: &'static [&'static str] = &["probe", "probe_timeout", "tls"];
+    const LATER: &'static [&'static str] = &["probe", "probe_timeout"];
 
     fn check(&self, found: &mut Findings<'_>) {
         found.more_than_nothing("connect_timeout", self.connect_timeout.is_zero());
         found.more_than_nothing("timeout", self.timeout.is_zero());
         found.more_than_nothing("max_connections", self.max_connections == 0);
+        if self.url.https {
+            if let Err(error) = self.tls.check(&self.url.host) {
+                found.add("tls", error);
+            }
+        } else if self.tls != ServerTls::default() {
+            found.add("tls", "is of no use with an http:// server: write https:// as its `url`, or take it out");
+        }
     }
 
     fn build(&self, name: &str, site: &mut Site<'_>) -> Rc<dyn Backend> {
         let limits = Options {
             max_connections: Some(self.max_connections),
+            tls: self.url.https.then(|| self.tls.tls.clone()),
+            server_name: self.tls.server_name.clone(),
             ..upstream(self.connect_timeout, self.timeout)
         };
         let host_header =

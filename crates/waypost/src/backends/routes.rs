@@ -37,6 +37,8 @@ impl BackendType for Routes {
             tries: table.tries,
             sticky_cookie: self.sticky_cookie.as_ref().map(|cookie| cookie.0.clone()),
             limits: upstream(limits.connect_timeout, limits.response_timeout),
+            tls: table.tls.tls.clone(),
+            server_name: table.tls.server_name.clone(),
         };
         Rc::new(Leaf::new(name, Arc::clone(site.table()), below, options, Rc::clone(site.peers())))
     }

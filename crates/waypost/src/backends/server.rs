@@ -7,6 +7,8 @@ use crate::config::{Setting, quoted};
 /// The HTTP server that a `client` backend asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
+    /// Whether it speaks TLS.
+    pub https: bool,
     /// Its host name, or its address, an IPv6 one without brackets.
     pub host: String,
     /// Its port.
@@ -15,10 +17,11 @@ pub struct Server {
 
 impl std::fmt::Display for Server {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
         if self.host.contains(':') {
-            write!(out, "http://[{}]:{}", self.host, self.port)
+            write!(out, "{scheme}://[{}]:{}", self.host, self.port)
         } else {
-            write!(out, "http://{}:{}", self.host, self.port)
+            write!(out, "{scheme}://{}:{}", self.host, self.port)
         }
     }
 }
@@ -30,10 +33,10 @@ impl Setting for Server {
 
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("expected {}, found {text:?}", Self::kind());
-        if text.starts_with("https://") {
-            return Err(format!("{text:?}: https to a backend is not supported in this version: use http"));
-        }
-        let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+        let (https, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").ok_or_else(wrong)?),
+        };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
             return Err(format!("{text:?}: a server has no path: the request's own is sent"));
@@ -52,6 +55,7 @@ impl Setting for Server {
             },
         };
         let port = match port {
+            None if https => 443,
             None => 80,
             Some(digits) if !digits.starts_with('+') => digits.parse().map_err(|_| wrong())?,
             Some(_) => return Err(wrong()),
@@ -60,7 +64,7 @@ impl Setting for Server {
         if host.is_empty() || host.len() > 253 || port == 0 || !host.bytes().all(named) {
             return Err(wrong());
         }
-        Ok(Self { host: host.to_ascii_lowercase(), port })
+        Ok(Self { https, host: host.to_ascii_lowercase(), port })
     }
 
     fn show(&self) -> Option<String> {
@@ -83,7 +87,10 @@ mod tests {
         assert_eq!(server("http://app.internal/"), Some(("app.internal".into(), 80)));
         assert_eq!(server("http://[::1]:9000"), Some(("::1".into(), 9000)));
         assert_eq!(server("http://[::1]"), Some(("::1".into(), 80)));
+        assert_eq!(server("https://app.internal"), Some(("app.internal".into(), 443)));
+        assert_eq!(server("https://app.internal:80"), Some(("app.internal".into(), 80)));
         assert_eq!(Server::parse("http://[::1]").unwrap().to_string(), "http://[::1]:80");
+        assert_eq!(Server::parse("https://[::1]").unwrap().to_string(), "https://[::1]:443");
     }
 
     #[test]
@@ -92,7 +99,8 @@ mod tests {
             "",
             "10.0.0.1:80",
             "ftp://x",
-            "https://x",
+            "https://",
+            "https:/x",
             "http://",
             "http://:80",
             "http://a:0",

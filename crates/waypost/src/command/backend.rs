@@ -31,6 +31,14 @@ pub(crate) struct Explain {
     /// The URL of the request; http:// may be left out
     url: String,
 
+    /// The request's method
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: String,
+
+    /// A field of the request; may be given more than once
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+
     #[command(flatten)]
     router: RouterArgs,
 
@@ -86,7 +94,9 @@ impl List {
 
 impl Explain {
     fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let way: Step = self.router.api()?.get("/api/v1/backends/explain", &[("url", &self.url)])?;
+        let mut query = vec![("url", self.url.as_str()), ("method", self.method.as_str())];
+        query.extend(self.headers.iter().map(|header| ("header", header.as_str())));
+        let way: Step = self.router.api()?.get("/api/v1/backends/explain", &query)?;
         if self.json { output.json(&way) } else { show_way(&way, 0, output) }
     }
 }

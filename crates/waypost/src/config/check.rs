@@ -8,7 +8,7 @@ use std::time::Duration;
 use waypost_http1::HeadLimits;
 
 use super::section::Source;
-use super::{Config, Limit, Place, Size};
+use super::{Config, Limit, Place, ServerTls, Size};
 
 /// The shortest token that is taken: what can be guessed protects nothing.
 const SHORTEST_TOKEN: usize = 16;
@@ -47,6 +47,11 @@ pub(super) fn check(config: &Config, source: &mut Source<'_>) {
     more_than_nothing(config, source);
     addresses(config, source);
     admin(config, source);
+    if config.table.tls != ServerTls::default()
+        && let Err(error) = config.table.tls.tls.check()
+    {
+        problem(source, "table.tls", error);
+    }
 }
 
 fn problem(source: &mut Source<'_>, key: &str, message: impl std::fmt::Display) {

@@ -14,6 +14,7 @@ mod read;
 mod reference;
 mod section;
 mod sections;
+mod server_tls;
 mod setting;
 mod suggest;
 mod tree;
@@ -31,6 +32,7 @@ pub use problem::{Place, Problem, Problems};
 pub use reference::reference;
 pub use section::{Fields, Flag, Key, Section};
 pub use sections::{Admin, Forwarded, General, Limits, Listen, LogLevel, Stats, Table};
+pub use server_tls::ServerTls;
 pub use setting::Setting;
 pub use units::{Limit, Size};
 

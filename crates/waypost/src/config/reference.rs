@@ -42,6 +42,20 @@ that has no key of that name.
 This page is made from the definitions of the keys: `WAYPOST_WRITE_DOCS=1 cargo test -p waypost` writes it.
 ";
 
+const TLS: &str = "
+## TLS to servers
+
+What `tls` holds, in `[table]` and in a backend of `type = \"client\"`. TLS 1.2 and 1.3 are spoken. The files are
+read when the configuration is, and again at a reload.
+
+| key | value | default |
+| --- | --- | --- |
+| `ca` | A PEM file with the certificates of the authorities that are trusted, instead of the system's. | the system's |
+| `server_name` | The name that the server is asked for (SNI) and that its certificate must have. | the host of the `url`; in `[table]`, of the request |
+| `verify` | `false`: whoever answers is believed to be the server. For trying things out; it is said in the log. | `true` |
+| `cert`, `key` | PEM files with a certificate and its key, for servers that ask for one. | not set |
+";
+
 /// The whole page.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
@@ -59,6 +73,7 @@ pub fn reference() -> String {
     for (type_name, doc, keys) in BackendSpec::describe() {
         part(&mut page, &format!("### `type = \"{type_name}\"`"), doc, &keys);
     }
+    page.push_str(TLS);
     page
 }
 

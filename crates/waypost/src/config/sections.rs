@@ -11,6 +11,7 @@ use waypost_table::{Balance, TableAddress};
 
 use super::address::StatsAddress;
 use super::section::section;
+use super::server_tls::ServerTls;
 use super::setting::words;
 use super::units::{Limit, Size};
 
@@ -109,6 +110,11 @@ section! {
         /// How many instances a request may be tried on when connections fail, the first included. One that
         /// can't be connected to is passed over until it can.
         tries: u32 = 3,
+        /// How instances whose `scheme` is `https` are spoken to: the keys of [TLS to servers](#tls-to-servers).
+        /// The name that a certificate must have is the host that the request asks for, unless `server_name`
+        /// says which; an instance that can't prove it is tried like one that can't be connected to, and 502
+        /// if there is no other.
+        tls: ServerTls = ServerTls::default(),
     }
 }
 

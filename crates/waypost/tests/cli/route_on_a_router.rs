@@ -104,6 +104,13 @@ fn backends_of_the_configuration_are_listed_and_explained() {
         explained.contains("  old (redirect): ") && explained.contains("https://new.example/x"),
         "{explained}"
     );
+    let with = ["--method", "POST", "--header", "Cookie: a=b", "--header", "X-Of: c"];
+    run(&[&["backend", "explain", "a.example/x"], &with[..]].concat());
+    for (wrong, said) in [(["--method", "a b"], "no method"), (["--header", "a b: c"], "NAME: VALUE")] {
+        let line =
+            place.fails(&router.at(&[&["backend", "explain", "a.example"], &wrong[..]].concat(), &admin));
+        assert!(line.contains(said), "{line}");
+    }
     run(&["route", "add", "b.example", "--backend", "odl"]);
     let check = place.run(&router.at(&["route", "check"], &admin));
     assert!(check.stdout.contains("there is no backend 'odl'"), "{check:?}");

@@ -1,0 +1,307 @@
+//! TLS to servers: an `https://` client backend and instances of the table with `scheme=https`. Who can't prove
+//! who it is gets no request; what TLS knows of an end is used; and everything else is as without TLS.
+
+use serde_json::json;
+use waypost_tests::tls::{Authority, Certificate, TlsFront};
+use waypost_tests::{Random, Request, Router, Upstream, WireError, answer, eventually, ws};
+
+/// A router with one worker whose entry is a client of `url`, with these keys in its `tls`.
+fn router_to(url: &str, tls: &str) -> Router {
+    let config = format!(
+        "entry = 'u'\n[backend.u]\ntype = 'client'\nurl = '{url}'\nconnect_timeout = '2s'\ntls = {{ {tls} }}\n"
+    );
+    Router::with().config(config).flag("--workers", 1).start()
+}
+
+fn trusting(authority: &Authority) -> String {
+    format!("ca = '{}'", authority.ca().display())
+}
+
+/// A router, TLS in front of an upstream, and what it is known by.
+fn site(upstream: &Upstream, more: serde_json::Value) -> (Router, TlsFront) {
+    let authority = Authority::new();
+    let front = TlsFront::with(upstream, &authority.issue("IP:127.0.0.1"), more);
+    (router_to(&format!("https://{}", front.address()), &trusting(&authority)), front)
+}
+
+/// What the access log says of the exchange that was answered last.
+fn logged_error(router: &Router) -> String {
+    eventually("an error in the access log", || {
+        let log = std::fs::read_to_string(router.data().join("access.json")).ok()?;
+        let last: serde_json::Value = serde_json::from_str(log.lines().last()?).ok()?;
+        Some(last.get("error")?.as_str()?.to_owned())
+    })
+}
+
+fn echo_length(request: &Request) -> Vec<u8> {
+    answer(200, format!("{} {}", request.target, request.body.len()))
+}
+
+#[test]
+fn both_versions_carry_requests_and_large_bodies_both_ways() {
+    for version in ["1.2", "1.3"] {
+        let upstream = Upstream::echo();
+        let (router, _front) = site(&upstream, json!({ "version": version }));
+        let mut client = router.connect();
+        let body = Random::new().bytes(6 << 20);
+        let head = format!("POST / HTTP/1.1\r\nHost: t.test\r\nContent-Length: {}\r\n\r\n", body.len());
+        // Both sides write at once: neither waits for the other to have read.
+        let (mut writer, sent) = (client.writer(), [head.as_bytes(), &body].concat());
+        let sender = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &sent));
+        let response = client.read_response("POST").unwrap();
+        sender.join().unwrap().unwrap();
+        assert!(response.status == 200 && response.body == body, "TLS {version}: the body came back changed");
+        assert_eq!(upstream.request().fields.get("host"), Some("t.test"));
+        assert_eq!(upstream.connections(), 1);
+    }
+}
+
+#[test]
+fn a_connection_is_kept_and_used_again_whatever_the_method() {
+    for version in ["1.2", "1.3"] {
+        let upstream = Upstream::serving(echo_length);
+        let (router, _front) = site(&upstream, json!({ "version": version }));
+        let mut client = router.connect();
+        for number in 0..40 {
+            let request = match number % 2 {
+                0 => format!("GET /{number} HTTP/1.1\r\nHost: t.test\r\n\r\n"),
+                _ => format!("POST /{number} HTTP/1.1\r\nHost: t.test\r\nContent-Length: 3\r\n\r\nabc"),
+            };
+            assert_eq!(client.exchange(request).text(), format!("/{number} {}", 3 * (number % 2)));
+        }
+        assert_eq!(upstream.connections(), 1, "TLS {version}: session tickets made connections look broken");
+    }
+}
+
+#[test]
+fn a_server_that_can_not_prove_who_it_is_gets_no_request() {
+    let (trusted, other) = (Authority::new(), Authority::new());
+    let cases: [(&str, Certificate, &str); 3] = [
+        ("untrusted", other.issue("IP:127.0.0.1"), "not trusted"),
+        ("expired", trusted.issue_expired("IP:127.0.0.1"), "expired"),
+        ("another name", trusted.issue("DNS:other.test"), "not for 127.0.0.1 but for"),
+    ];
+    for (name, certificate, said) in cases {
+        let upstream = Upstream::named("never");
+        let front = TlsFront::start(&upstream, &certificate);
+        let router = router_to(&format!("https://{}", front.address()), &trusting(&trusted));
+        assert_eq!(router.connect().get("t.test", "/").status, 502, "{name}");
+        let error = logged_error(&router);
+        assert!(error.contains(said), "{name}: {error}");
+        assert_eq!(upstream.requests(), [], "{name}");
+        // Told not to care, it does not care, and says so.
+        let careless = router_to(&format!("https://{}", front.address()), "verify = false");
+        assert_eq!(careless.connect().get("t.test", "/").text(), "never", "{name}");
+    }
+}
+
+#[test]
+fn verify_false_is_said_once() {
+    let upstream = Upstream::named("u");
+    let front = TlsFront::start(&upstream, &Authority::new().issue("DNS:any.test"));
+    let mut router = router_to(&format!("https://{}", front.address()), "verify = false");
+    for _ in 0..3 {
+        let get = "GET / HTTP/1.1\r\nHost: t.test\r\nConnection: close\r\n\r\n";
+        assert_eq!(router.connect().exchange(get).text(), "u");
+    }
+    assert_eq!(router.process().stderr().matches("verify = false").count(), 1);
+}
+
+#[test]
+fn the_name_to_be_proved_can_be_told() {
+    let (authority, upstream) = (Authority::new(), Upstream::named("u"));
+    let front = TlsFront::start(&upstream, &authority.issue("DNS:inner.test"));
+    let tls = format!("{}, server_name = 'inner.test'", trusting(&authority));
+    let router = router_to(&format!("https://{}", front.address()), &tls);
+    assert_eq!(router.connect().get("t.test", "/").text(), "u");
+}
+
+#[test]
+fn a_server_may_demand_a_certificate_of_ours() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let ours = clients.issue("DNS:router.test");
+    for version in ["1.2", "1.3"] {
+        let upstream = Upstream::named("welcome");
+        let more = json!({ "version": version, "ca": clients.ca() });
+        let front = TlsFront::with(&upstream, &authority.issue("IP:127.0.0.1"), more);
+        let url = format!("https://{}", front.address());
+        let shown = format!("cert = '{}', key = '{}'", ours.cert.display(), ours.key.display());
+        let router = router_to(&url, &format!("{}, {shown}", trusting(&authority)));
+        assert_eq!(router.connect().get("t.test", "/").text(), "welcome", "TLS {version}");
+        let without = router_to(&url, &trusting(&authority));
+        assert_eq!(without.connect().get("t.test", "/").status, 502, "TLS {version}");
+        let error = logged_error(&without);
+        assert!(
+            error.contains("certificate") || error.contains("HandshakeFailure"),
+            "TLS {version}: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_speak_tls_is_a_502_and_what_says_nothing_a_504() {
+    let authority = Authority::new();
+    let plain = Upstream::start(|peer| {
+        peer.read_some()?;
+        peer.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    });
+    let router = router_to(&format!("https://{}", plain.address()), &trusting(&authority));
+    assert_eq!(router.connect().get("t.test", "/").status, 502);
+    let error = logged_error(&router);
+    assert!(error.contains("doesn't speak TLS"), "{error}");
+
+    let closing = Upstream::start(|peer| peer.read_some().map(drop));
+    let router = router_to(&format!("https://{}", closing.address()), &trusting(&authority));
+    assert_eq!(router.connect().get("t.test", "/").status, 502);
+
+    let silent = Upstream::start(|peer| peer.hang());
+    let router = router_to(&format!("https://{}", silent.address()), &trusting(&authority));
+    assert_eq!(router.connect().get("t.test", "/").status, 504);
+    let error = logged_error(&router);
+    assert!(error.contains("handshake"), "{error}");
+}
+
+#[test]
+fn an_idle_connection_that_the_server_has_closed_costs_no_request() {
+    for (version, abrupt) in [("1.2", false), ("1.3", false), ("1.3", true)] {
+        let upstream = Upstream::start(|peer| {
+            let request = peer.request()?;
+            peer.send(echo_length(&request))
+        });
+        let (router, _front) = site(&upstream, json!({ "version": version, "abrupt": abrupt }));
+        let mut client = router.connect();
+        for number in 0..6 {
+            let target = format!("/{number}");
+            let response = client.get("t.test", &target);
+            assert_eq!(response.text(), format!("{target} 0"), "TLS {version}, abrupt {abrupt}");
+        }
+        assert_eq!(upstream.connections(), 6);
+    }
+}
+
+#[test]
+fn a_body_that_ends_with_the_connection_is_whole_only_if_tls_says_so() {
+    let until_close = || {
+        Upstream::start(|peer| {
+            peer.request()?;
+            peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall of it")
+        })
+    };
+    let (orderly, cut) = (until_close(), until_close());
+    let (router, _front) = site(&orderly, json!({}));
+    assert_eq!(router.connect().get("t.test", "/").text(), "all of it");
+
+    let (router, _front) = site(&cut, json!({ "abrupt": true }));
+    let result = router.connect().try_get("t.test", "/");
+    assert!(matches!(result, Err(WireError::Cut(_) | WireError::Reset)), "taken for whole: {result:?}");
+    let error = logged_error(&router);
+    assert!(error.contains("in the middle of the response"), "{error}");
+
+    // A length says as much as TLS.
+    let counted = Upstream::start(|peer| {
+        peer.request()?;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nall of it")
+    });
+    let (router, _front) = site(&counted, json!({ "abrupt": true }));
+    assert_eq!(router.connect().get("t.test", "/").text(), "all of it");
+}
+
+#[test]
+fn a_websocket_passes_and_one_side_may_end_before_the_other() {
+    for version in ["1.2", "1.3"] {
+        let upstream = Upstream::start(ws::echo);
+        let (router, _front) = site(&upstream, json!({ "version": version }));
+        let mut socket = ws::WebSocket::open(router.connect(), "w.test", "/").unwrap();
+        let mut random = Random::new();
+        for size in [0, 1, 126, 65_536, 1 << 20] {
+            let payload = random.bytes(size);
+            socket.send(ws::BINARY, &payload).unwrap();
+            let frame = socket.receive().unwrap();
+            assert!(frame == ws::Frame { opcode: ws::BINARY, payload }, "{size} bytes came back changed");
+        }
+        socket.send(ws::CLOSE, b"\x03\xe8").unwrap();
+        assert_eq!(socket.receive().unwrap().opcode, ws::CLOSE);
+        assert!(socket.wire().is_closed_by_peer().unwrap());
+    }
+    let lines = Upstream::start(|peer| {
+        peer.request()?;
+        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n")?;
+        loop {
+            let bytes = peer.read_some()?;
+            if bytes.is_empty() {
+                return peer.send("bye");
+            }
+            peer.send(bytes)?;
+        }
+    });
+    let (router, _front) = site(&lines, json!({}));
+    let mut client = router.connect();
+    client.send("GET /up HTTP/1.1\r\nHost: w.test\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n").unwrap();
+    assert_eq!(client.read_response_head("GET").unwrap().status, 101);
+    client.send("last").unwrap();
+    client.finish();
+    assert_eq!(String::from_utf8_lossy(&client.read_to_end().unwrap()), "lastbye");
+}
+
+#[test]
+fn an_instance_with_scheme_https_has_to_prove_the_host_that_is_asked_for() {
+    let (authority, upstream) = (Authority::new(), Upstream::serving(echo_length));
+    let front = TlsFront::start(&upstream, &authority.issue("DNS:a.test,DNS:b.test"));
+    let config = format!("[table]\ntls = {{ {} }}\n", trusting(&authority));
+    let router = Router::with().config(config).flag("--workers", 1).start();
+    for host in ["a.test", "b.test", "c.test"] {
+        router.route_add(host, &[front.address()], &["--scheme", "https"]);
+    }
+    let mut client = router.connect();
+    for (host, status) in
+        [("a.test", 200), ("c.test", 502), ("a.test", 200), ("b.test", 200), ("a.test", 200)]
+    {
+        assert_eq!(client.get(host, "/").status, status, "{host}");
+    }
+    // What was proved for one name is not used for another; and one that fails takes none of them along.
+    assert_eq!(upstream.connections(), 2);
+    let hosts: Vec<_> = upstream.requests().iter().map(|r| r.fields.get("host").map(str::to_owned)).collect();
+    assert_eq!(
+        hosts.iter().flatten().map(String::as_str).collect::<Vec<_>>(),
+        ["a.test", "a.test", "b.test", "a.test"]
+    );
+    let explained = router.cli_ok(["route", "explain", "https://a.test/"]).stdout;
+    assert!(explained.contains(&front.address().to_string()) && !explained.contains("down"), "{explained}");
+}
+
+#[test]
+fn an_instance_that_can_not_prove_itself_is_tried_elsewhere() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (good, bad) = (Upstream::named("good"), Upstream::named("bad"));
+    let proves = TlsFront::start(&good, &authority.issue("DNS:a.test"));
+    let fails = TlsFront::start(&bad, &other.issue("DNS:a.test"));
+    let config = format!("[table]\nbalance = 'round_robin'\ntls = {{ {} }}\n", trusting(&authority));
+    let router = Router::with().config(config).flag("--workers", 1).start();
+    router.route_add("a.test", &[proves.address(), fails.address()], &["--scheme", "https"]);
+    let mut client = router.connect();
+    for number in 0..8 {
+        let post = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc";
+        assert_eq!(client.exchange(post).text(), "good", "request {number}");
+    }
+    assert_eq!(bad.requests(), []);
+}
+
+#[test]
+fn a_reload_reads_certificates_again_and_refuses_what_it_can_not_read() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let upstream = Upstream::named("u");
+    let front = TlsFront::start(&upstream, &new.issue("IP:127.0.0.1"));
+    let trusted = old.ca();
+    let mut router = router_to(&format!("https://{}", front.address()), &trusting(&old));
+    assert_eq!(router.connect().get("t.test", "/").status, 502);
+    std::fs::write(&trusted, "not a certificate").unwrap();
+    router.process().signal(rustix::process::Signal::HUP);
+    let said = eventually("the refusal to be said", || {
+        let said = router.process().stderr();
+        said.contains("not reloaded").then_some(said)
+    });
+    assert!(said.contains("waypost.toml:6") && said.contains("ca.pem"), "{said}");
+    std::fs::copy(new.ca(), &trusted).unwrap();
+    router.process().signal(rustix::process::Signal::HUP);
+    router.await_answer("t.test", Ok("u"));
+}
