@@ -311,7 +311,8 @@ pub(super) fn in_words(error: io::Error) -> io::Error {
     };
     let words = match cause {
         rustls::Error::InvalidCertificate(fault) => match fault {
-            CertificateError::UnknownIssuer => {
+            // The second: by the name of one that is known, but not with its key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "its certificate is not trusted: none of the known authorities has signed it".to_owned()
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -322,8 +323,11 @@ pub(super) fn in_words(error: io::Error) -> io::Error {
             }
             CertificateError::NotValidForName => "its certificate is for another name".to_owned(),
             CertificateError::NotValidForNameContext { expected, presented } => {
-                let presented = if presented.is_empty() { "no name".into() } else { presented.join(", ") };
-                format!("its certificate is not for {} but for {presented}", expected.to_str())
+                // They come as `DnsName("a.example")`.
+                let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+                let names: Vec<String> = presented.iter().map(bare).collect();
+                let names = if names.is_empty() { "no name at all".into() } else { names.join(", ") };
+                format!("its certificate is not for {} but for {names}", expected.to_str())
             }
             other => format!("its certificate is not valid: {other}"),
         },

@@ -102,10 +102,17 @@ impl Routes {
 
     async fn route(&self, exchange: &mut Exchange) -> Result<Response, Failure> {
         let mut tried: Vec<Target> = Vec::new();
+        let mut last: Option<Failure> = None;
         loop {
             let way = match self.step(exchange, &tried) {
                 Step::Go(way) => way,
-                Step::Answer(response) => return Ok(response),
+                Step::Answer(response) => {
+                    // Nobody is left: the log has to say what was wrong with the last that was.
+                    if let Some(failure) = last {
+                        exchange.notes.error = Some(failure.to_string());
+                    }
+                    return Ok(response);
+                }
             };
             let result = match &way {
                 Way::Instance(scheme, peer) => self.upstream(*scheme).send(peer, exchange).await,
@@ -127,6 +134,7 @@ impl Routes {
                 Way::Instance(_, peer) => Target::Address(peer.address()),
                 Way::Backend(name, _) => Target::Backend(name),
             });
+            last = Some(failure);
         }
     }
 

@@ -112,8 +112,8 @@ section! {
         tries: u32 = 3,
         /// How instances whose `scheme` is `https` are spoken to: the keys of [TLS to servers](#tls-to-servers).
         /// The name that a certificate must have is the host that the request asks for, unless `server_name`
-        /// says which; an instance that can't prove it is tried like one that can't be connected to, and 502
-        /// if there is no other.
+        /// says which. An instance that can't prove it gets no request: another one is tried, and without one the
+        /// answer is 503.
         tls: ServerTls = ServerTls::default(),
     }
 }
