@@ -125,3 +125,52 @@ fn a_password_is_not_left_on_a_server_that_did_not_ask_for_it() {
         assert_eq!(server.get("auth"), None);
     });
 }
+
+#[test]
+fn a_user_is_let_in_over_the_binary_protocol_with_the_right_password_alone() {
+    let directory = TempDir::new().unwrap();
+    let database = directory.path().join("users");
+    let config = format!(
+        "mech_list: plain\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\n",
+        database.display()
+    );
+    std::fs::write(directory.path().join("memcached.conf"), config).unwrap();
+    // memcached looks its users up under this machine's name.
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let added = Process::run(
+        Command::new("sh")
+            .args(["-c", "printf %s secret | saslpasswd2 -p -c -a memcached -f \"$1\" -u \"$2\" alice", "sh"])
+            .args([database.to_str().unwrap(), machine.trim()]),
+    );
+    assert_eq!(added.code, Some(0), "{added:#?}");
+    let port = Port::free();
+    let mut command = Command::new("memcached");
+    command.args([
+        "-u",
+        "root",
+        "-l",
+        "127.0.0.1",
+        "-U",
+        "0",
+        "-t",
+        "2",
+        "-S",
+        "-p",
+        &port.number().to_string(),
+    ]);
+    let mut server = Process::start(command.env("SASL_CONF_PATH", directory.path()));
+    eventually("memcached listens", || {
+        assert!(server.is_running(), "memcached ended: {}", server.stderr());
+        std::net::TcpStream::connect(port.address()).ok()
+    });
+    let url = |login: &str| format!("memcached://{}?{PATIENT}&protocol=binary&{login}", port.address());
+    run(async {
+        let alice = client(&url("user=alice&password=secret")).unwrap();
+        alice.set("key", "v", FOREVER).await.unwrap();
+        assert_eq!(alice.get("key").await.unwrap().unwrap().value, "v");
+        for login in ["user=alice&password=wrong", "user=mallory&password=secret", "ttl=0"] {
+            let error = client(&url(login)).unwrap().get("key").await.unwrap_err();
+            assert_eq!(error.code(), ResultCode::AuthFailure, "{login}: {error}");
+        }
+    });
+}
