@@ -1,5 +1,7 @@
 //! A response as a value.
 
+use std::any::Any;
+
 use http::StatusCode;
 use waypost_http1::{Name, ResponseHead};
 
@@ -30,6 +32,15 @@ pub struct Tunnel {
     pub early: Buffer,
     /// Kept as long as the tunnel, so that the upstream counts it as in hand.
     pub(crate) _in_flight: crate::upstream::InFlight,
+    /// What nodes above want dropped when the tunnel ends.
+    pub(crate) kept: Vec<Box<dyn Any>>,
+}
+
+impl Tunnel {
+    /// Keeps something as long as the tunnel: a node that wants to know when it ends.
+    pub fn keep(&mut self, what: Box<dyn Any>) {
+        self.kept.push(what);
+    }
 }
 
 impl Response {

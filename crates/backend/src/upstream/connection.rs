@@ -479,7 +479,8 @@ impl Connection {
         }
         let in_flight = self.in_flight.take().unwrap_or_else(|| InFlight::begin(self.peer.state()));
         let early = std::mem::take(&mut self.input);
-        response.tunnel = Some(Box::new(Tunnel { transport: self.transport, early, _in_flight: in_flight }));
+        let tunnel = Tunnel { transport: self.transport, early, _in_flight: in_flight, kept: Vec::new() };
+        response.tunnel = Some(Box::new(tunnel));
         response
     }
 
