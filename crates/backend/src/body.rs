@@ -72,6 +72,12 @@ pub enum BodyError {
     /// Reading from the upstream failed.
     #[error("reading the response failed: {0}")]
     UpstreamIo(io::Error),
+    /// A handler inside this process broke off its answer.
+    #[error("{what}")]
+    Handler {
+        /// Which one, and how.
+        what: String,
+    },
 }
 
 impl BodyError {
