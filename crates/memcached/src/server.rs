@@ -171,7 +171,8 @@ impl Server {
     }
 
     fn works(&self) {
-        if self.troubled.swap(false, Ordering::Relaxed) {
+        if self.troubled.load(Ordering::Relaxed) {
+            self.troubled.store(false, Ordering::Relaxed);
             *self.lock() = Trouble::default();
         }
     }

@@ -95,6 +95,11 @@ fn with_failover_a_dead_servers_keys_go_to_the_next_and_come_back() {
         assert!(keys.iter().any(|key| home(key) == 2));
         let found = client.get_multi(&keys).await;
         assert!(found.into_iter().all(|outcome| outcome.unwrap().is_some()));
+        let mut batch = Batch::new();
+        keys.iter().for_each(|key| _ = batch.append(key, "w").get(key));
+        for outcome in client.run(batch).await.into_iter().skip(1).step_by(2) {
+            assert_eq!(outcome.unwrap().into_item().unwrap().value, "vw");
+        }
         servers[2].resume();
         let moved = keys.iter().find(|key| home(key) == 2).unwrap();
         // Once its retry time has passed, it is asked again.

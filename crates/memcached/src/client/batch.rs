@@ -8,6 +8,7 @@ use super::{Client, Shared, StoreOptions};
 use crate::error::Error;
 use crate::key::Key;
 use crate::protocol::{Create, Item, Reply, Request, StoreMode};
+use crate::server::Deadline;
 use crate::ttl;
 
 /// Operations to be done together. Those on one server are done in the order they were added; there is no
@@ -222,11 +223,43 @@ struct Group {
 impl Shared {
     /// Sends requests to the servers of their keys. A request that is an error already is passed through.
     async fn ask_all(&self, requests: Vec<Result<Request, Error>>) -> Vec<Result<Reply, Error>> {
-        if self.copies > 1 || self.failover {
-            // Where each goes depends on what became of it elsewhere.
-            let all = requests.into_iter().map(|request| async { self.ask(request?).await });
+        let reads = requests.iter().flatten().all(|request| matches!(request, Request::Get { .. }));
+        let deadline = self.deadline();
+        if self.copies > 1 && !reads {
+            // What is written to the copies depends on what the first server says.
+            let all = requests.into_iter().map(|request| async { self.ask_within(request?, deadline).await });
             return in_turn(all).await;
         }
+        if !self.failover && self.copies == 1 {
+            return self.ask_groups(requests, deadline).await;
+        }
+        let mut outcomes = self.ask_groups(requests.clone(), deadline).await;
+        let second = requests.into_iter().zip(&mut outcomes).filter_map(|(request, outcome)| {
+            let request = request.ok().filter(|_| self.has_second_chance(outcome))?;
+            Some(async move { *outcome = self.ask_within(request, deadline).await })
+        });
+        if reads {
+            join_all(second).await;
+        } else {
+            in_turn(second).await;
+        }
+        outcomes
+    }
+
+    /// Whether another server may have a better answer than the first.
+    fn has_second_chance(&self, outcome: &Result<Reply, Error>) -> bool {
+        match outcome {
+            Ok(reply) => self.copies > 1 && *reply == Reply::NotFound,
+            Err(error) => self.copies > 1 || error.is_unreachable(),
+        }
+    }
+
+    /// Sends each request to the first server it may go to, in one group a server.
+    async fn ask_groups(
+        &self,
+        requests: Vec<Result<Request, Error>>,
+        deadline: Deadline,
+    ) -> Vec<Result<Reply, Error>> {
         let mut outcomes: Vec<Option<Result<Reply, Error>>> = Vec::new();
         outcomes.resize_with(requests.len(), || None);
         let mut groups: Vec<Option<Group>> = Vec::new();
@@ -239,13 +272,12 @@ impl Shared {
                     continue;
                 }
             };
-            let Some(server) = request.key().map(|key| self.placement.server(key.name())) else { continue };
+            let Some(server) = request.key().map(|key| self.first_holder(key)) else { continue };
             let empty = || Group { server, places: Vec::new(), requests: Vec::new() };
             let group = groups[server].get_or_insert_with(empty);
             group.places.push(place);
             group.requests.push(request);
         }
-        let deadline = self.deadline();
         let asked = groups.into_iter().flatten().map(|group| async move {
             let server = &self.servers[group.server];
             let mut replies = Vec::new();

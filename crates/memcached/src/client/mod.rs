@@ -1,9 +1,8 @@
 //! The client: operations on items, each sent to the server that placement names.
 //!
-//! A [`Client`] is cheap to clone and shared freely; connections are opened on first use, in a pool for each
-//! server, and used within one tokio runtime. Every operation has one time limit
-//! (`timeout` of the address) that covers all of it: waiting for a connection, connecting, and the answer. An
-//! operation that is dropped before it ended closes the connection it used.
+//! Every operation has one time limit (`timeout` of the address) that covers all of it: waiting for a
+//! connection, connecting, and the answer. An operation that is dropped before it ended closes the connection it
+//! used.
 
 mod batch;
 mod lease;
@@ -28,7 +27,9 @@ pub use batch::{Batch, Outcome};
 pub use lease::{Claim, Lease, LeaseOptions};
 pub use servers::OfServers;
 
-/// A client of one set of memcached servers.
+/// A client of one set of memcached servers: cheap to clone, and shared freely between the tasks of one tokio
+/// runtime, to which its connections belong. They are opened on first use, at most `pool` of the address to each
+/// server; callers who find all of them taken wait in line, within their time limit.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,

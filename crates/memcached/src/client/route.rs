@@ -17,7 +17,11 @@ use crate::server::{Deadline, Server};
 impl Shared {
     /// Sends one request to the servers of its key.
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, Error> {
-        let deadline = self.deadline();
+        self.ask_within(request, self.deadline()).await
+    }
+
+    /// As [`Shared::ask`], as a part of something that must end in time.
+    pub(super) async fn ask_within(&self, request: Request, deadline: Deadline) -> Result<Reply, Error> {
         let Some(key) = request.key() else { return Err(Error::NoServers) };
         if !self.failover && self.copies == 1 {
             let server = &self.servers[self.placement.server(key.name())];
@@ -54,6 +58,15 @@ impl Shared {
     pub(super) fn holders(&self, key: &Key) -> Vec<usize> {
         let usable = |index: &usize| !self.failover || self.servers[*index].away().is_none();
         self.placement.candidates(key.name()).filter(usable).take(self.copies).collect()
+    }
+
+    /// The first server an item may be on.
+    pub(super) fn first_holder(&self, key: &Key) -> usize {
+        let own = self.placement.server(key.name());
+        match self.failover && self.servers[own].away().is_some() {
+            true => self.holders(key).first().copied().unwrap_or(own),
+            false => own,
+        }
     }
 
     pub(super) fn all_dead(&self, key: &Key) -> Error {
