@@ -10,6 +10,8 @@ impl Version {
     /// Meta commands as they are now: the value's length behind the key of `ms`, `HD` for success. Servers
     /// before it have a draft of them.
     const META: Version = Version(1, 6, 10);
+    /// `ms … MA N`: an append that makes the item where there is none.
+    const VIVIFYING_APPEND: Version = Version(1, 6, 20);
 
     /// Reads `1.6.18`, with anything behind it that is no digit. Servers that are no memcached call
     /// themselves what they like.
@@ -26,6 +28,11 @@ impl Version {
     /// Whether it has the meta commands.
     pub(crate) fn has_meta(self) -> bool {
         self >= Version::META
+    }
+
+    /// Whether an append can make an item that is missing.
+    pub(crate) fn vivifies_on_append(self) -> bool {
+        self >= Version::VIVIFYING_APPEND
     }
 }
 

@@ -306,6 +306,17 @@ fn a_counter_others_delete_all_the_time_ends_in_an_error() {
 }
 
 #[test]
+fn an_append_that_may_make_the_item_is_one_command_where_the_server_has_it() {
+    run(async {
+        let version: &[u8] = b"VERSION 1.6.20\r\n";
+        let lines = [("version\r\n", version), ("ms key 1 MA N60 F3 O0\r\nx\r\n", b"HD O0\r\n")];
+        let server = Scripted::start(script(&lines), Script::new()).await;
+        let options = StoreOptions { ttl: Some(60), flags: 3 };
+        server.client("timeout=10s").append_or_set("key", "x", options).await.unwrap();
+    });
+}
+
+#[test]
 fn binary_replies_that_do_not_belong_to_the_request_are_protocol_errors() {
     fn packet(opcode: u8, tag: u32, extras: &[u8], value: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0x81, opcode, 0, 0, extras.len() as u8, 0, 0, 0];

@@ -82,6 +82,22 @@ fn values_are_replaced_joined_and_deleted() {
 }
 
 #[test]
+fn an_append_makes_the_item_where_it_is_told_to() {
+    each_protocol(async |server, client| {
+        let options = StoreOptions { ttl: Some(1000), flags: 7 };
+        client.append_or_set("key", "a", options).await.unwrap();
+        client.append_or_set("key", "b", StoreOptions::default()).await.unwrap();
+        let mut batch = Batch::new();
+        batch.append_or_set("key", "c", options).get("key").append_or_set("other", "x", options).get("other");
+        let outcomes = client.run(batch).await.into_iter().map(|outcome| outcome.unwrap().into_item());
+        let values = outcomes.map(|item| item.map(|item| item.value)).collect::<Vec<_>>();
+        assert_eq!(values, [None, Some("abc".into()), None, Some("x".into())]);
+        assert_eq!(client.get("key").await.unwrap().unwrap().flags, 7);
+        assert_ne!(server.connect().run("mg key t"), "HD t-1", "the time to live of the first");
+    });
+}
+
+#[test]
 fn a_token_stores_once() {
     each_protocol(async |_server, client| {
         client.set("key", "old", FOREVER).await.unwrap();

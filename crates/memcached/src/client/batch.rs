@@ -120,6 +120,16 @@ impl Batch {
         self.store(StoreMode::Append, key.as_ref(), value.into(), StoreOptions::ttl(0), None)
     }
 
+    /// As [`Client::append_or_set`].
+    pub fn append_or_set(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl Into<Bytes>,
+        options: StoreOptions,
+    ) -> &mut Batch {
+        self.store(StoreMode::AppendOrSet, key.as_ref(), value.into(), options, None)
+    }
+
     /// As [`Client::prepend`].
     pub fn prepend(&mut self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) -> &mut Batch {
         self.store(StoreMode::Prepend, key.as_ref(), value.into(), StoreOptions::ttl(0), None)

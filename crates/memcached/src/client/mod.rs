@@ -228,6 +228,20 @@ impl Client {
         self.store(StoreMode::Append, key.as_ref(), value.into(), StoreOptions::ttl(0), None).await
     }
 
+    /// Puts bytes behind an item's value, or stores them as a new item with these options. A server from 1.6.20
+    /// on does it in one step; for others it is made of `append` and `add`.
+    ///
+    /// # Errors
+    /// [`Error::NotStored`] when others add and delete the item all the time; else as [`Client::set`].
+    pub async fn append_or_set(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl Into<Bytes>,
+        options: StoreOptions,
+    ) -> Result<(), Error> {
+        self.store(StoreMode::AppendOrSet, key.as_ref(), value.into(), options, None).await
+    }
+
     /// Puts bytes before an item's value. Its flags and its time to live stay.
     ///
     /// # Errors

@@ -126,9 +126,10 @@ impl Shared {
 /// What makes another server's item like that of the first, after it gave this reply.
 fn copy_of(request: &Request, reply: &Reply) -> Option<Request> {
     match (request, reply) {
-        (Request::Store { mode: StoreMode::Append | StoreMode::Prepend, .. }, Reply::Done) => {
-            Some(request.clone())
-        }
+        (
+            Request::Store { mode: StoreMode::Append | StoreMode::AppendOrSet | StoreMode::Prepend, .. },
+            Reply::Done,
+        ) => Some(request.clone()),
         (Request::Store { key, value, flags, ttl, .. }, Reply::Done) => Some(Request::Store {
             mode: StoreMode::Set,
             key: key.clone(),

@@ -22,7 +22,7 @@ use tokio_util::io::poll_read_buf;
 use self::stream::Stream;
 pub(crate) use self::target::{Login, Place, Speech, Target};
 use crate::error::Error;
-use crate::key::{Key, KeyError};
+use crate::key::KeyError;
 use crate::protocol::{
     Create, Dialect, Outgoing, Pipeline, ProtocolError, Refusal, RefusalKind, Reply, Request, StoreMode,
 };
@@ -31,8 +31,8 @@ use crate::protocol::{
 const READ: usize = 16 * 1024;
 /// A receive buffer that has grown beyond this isn't kept.
 const KEPT: usize = 256 * 1024;
-/// How often a number is created and incremented in turn, when others delete it in between.
-const CREATE_ATTEMPTS: usize = 8;
+/// How often an item is changed and added in turn, when others delete and add it in between.
+const COMPOSE_ATTEMPTS: usize = 8;
 /// From this size on, the server is asked how large items may be before a value is sent.
 const LARGE_VALUE: usize = 512 * 1024;
 /// The largest item any memcached can be told to take.
@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     write_failure: Option<io::Error>,
     input: BytesMut,
     in_step: bool,
+    /// Whether the server makes an item that is missing when something is appended to it.
+    vivifies: bool,
     /// The server's item size, once it was asked for; `None` in it when it doesn't tell.
     item_limit: Option<Option<usize>>,
 }
@@ -75,68 +77,87 @@ impl Connection {
     /// # Errors
     /// When the connection broke: places without a reply are of requests whose fate is unknown.
     pub(crate) async fn execute(&mut self, requests: &[Request], replies: &mut Replies) -> Result<(), Error> {
-        self.refuse_large_values(requests, replies).await?;
-        if self.pipeline.dialect() != Dialect::Text {
-            return self.exchange(requests, replies).await;
-        }
-        self.execute_text(requests, replies).await
-    }
-
-    /// The text protocol has fewer commands: what it lacks is made of others, in the order of the requests.
-    async fn execute_text(&mut self, requests: &[Request], replies: &mut Replies) -> Result<(), Error> {
+        self.refuse_what_is_lacking(requests, replies).await?;
         let mut from = 0;
         while from < requests.len() {
-            let creates = |request: &Request| matches!(request, Request::Arithmetic { create: Some(_), .. });
-            let run = requests[from..].iter().position(creates).map_or(requests.len() - from, |at| at + 1);
-            let to = from + run;
-            for (request, reply) in requests[from..to].iter().zip(&mut replies[from..to]) {
+            let lacking = |to: &usize| replies[*to].is_none() && self.lacks(&requests[*to]);
+            let to = (from..requests.len()).find(lacking).unwrap_or(requests.len());
+            self.exchange(&requests[from..to], &mut replies[from..to]).await?;
+            if let Some(request) = requests.get(to) {
+                replies[to] = self.compose(request).await?;
+            }
+            from = to + 1;
+        }
+        Ok(())
+    }
+
+    /// Whether a request is one that the server has no single command for.
+    fn lacks(&self, request: &Request) -> bool {
+        match request {
+            Request::Arithmetic { create: Some(_), .. } => self.pipeline.dialect() == Dialect::Text,
+            Request::Store { mode: StoreMode::AppendOrSet, .. } => !self.vivifies,
+            _ => false,
+        }
+    }
+
+    /// Does what the server has no single command for: the part that needs an item, `add` when there is none,
+    /// and when somebody else was faster, the first once more.
+    async fn compose(&mut self, request: &Request) -> Result<Option<Result<Reply, KeyError>>, Error> {
+        let (mut first, mut add) = (request.clone(), request.clone());
+        let (missing, made) = match (&mut first, &mut add) {
+            (Request::Arithmetic { create, .. }, Request::Arithmetic { key, .. }) => {
+                let Some(Create { initial, ttl }) = create.take() else { return Ok(None) };
+                let (mode, value) = (StoreMode::Add, Bytes::from(initial.to_string()));
+                add = Request::Store { mode, key: key.clone(), value, flags: 0, ttl, cas: None };
+                (Reply::NotFound, Reply::Number(initial))
+            }
+            (Request::Store { mode: append, .. }, Request::Store { mode: add, .. }) => {
+                (*append, *add) = (StoreMode::Append, StoreMode::Add);
+                (Reply::NotStored, Reply::Done)
+            }
+            _ => return Ok(None),
+        };
+        for _ in 0..COMPOSE_ATTEMPTS {
+            let reply = self.exchange_one(&first).await?;
+            if reply != Some(Ok(missing.clone())) {
+                return Ok(reply);
+            }
+            match self.exchange_one(&add).await? {
+                Some(Ok(Reply::Done)) => return Ok(Some(Ok(made))),
+                Some(Ok(Reply::NotStored)) => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Some(Ok(Reply::NotStored)))
+    }
+
+    async fn exchange_one(&mut self, request: &Request) -> Result<Option<Result<Reply, KeyError>>, Error> {
+        let mut reply = [None];
+        self.exchange(std::slice::from_ref(request), &mut reply).await?;
+        let [reply] = reply;
+        Ok(reply)
+    }
+
+    /// Answers requests that the server can't do: values it would refuse, if it says how much it takes, and
+    /// deletes by token in the text protocol.
+    async fn refuse_what_is_lacking(
+        &mut self,
+        requests: &[Request],
+        replies: &mut Replies,
+    ) -> Result<(), Error> {
+        if self.pipeline.dialect() == Dialect::Text {
+            for (request, reply) in requests.iter().zip(replies.iter_mut()) {
                 if matches!(request, Request::Delete { cas: Some(_), .. }) {
                     let message = "the text protocol can't delete by token".to_owned();
                     let refusal = Refusal { kind: RefusalKind::UnknownCommand, message };
                     *reply = Some(Ok(Reply::Refused(refusal)));
                 }
             }
-            self.exchange(&requests[from..to], &mut replies[from..to]).await?;
-            let missing = replies[to - 1] == Some(Ok(Reply::NotFound));
-            if let (true, Request::Arithmetic { key, create: Some(create), .. }) =
-                (missing, &requests[to - 1])
-            {
-                replies[to - 1] = self.create_number(&requests[to - 1], key, *create).await?;
-            }
-            from = to;
         }
-        Ok(())
+        self.refuse_large_values(requests, replies).await
     }
 
-    /// `add` for a number that is not there; when somebody else was faster, the arithmetic once more.
-    async fn create_number(
-        &mut self,
-        arithmetic: &Request,
-        key: &Key,
-        create: Create,
-    ) -> Result<Option<Result<Reply, KeyError>>, Error> {
-        let value = Bytes::from(create.initial.to_string());
-        let (mode, key, ttl) = (StoreMode::Add, key.clone(), create.ttl);
-        let add = [Request::Store { mode, key, value, flags: 0, ttl, cas: None }];
-        for _ in 0..CREATE_ATTEMPTS {
-            let mut reply = [None];
-            self.exchange(&add, &mut reply).await?;
-            match reply {
-                [Some(Ok(Reply::Done))] => return Ok(Some(Ok(Reply::Number(create.initial)))),
-                [Some(Ok(Reply::NotStored))] => {}
-                [other] => return Ok(other),
-            }
-            let mut reply = [None];
-            self.exchange(std::slice::from_ref(arithmetic), &mut reply).await?;
-            let [reply] = reply;
-            if reply != Some(Ok(Reply::NotFound)) {
-                return Ok(reply);
-            }
-        }
-        Ok(Some(Ok(Reply::NotStored)))
-    }
-
-    /// Answers requests to store what the server would refuse, if it says how much it takes.
+    /// Answers requests to store what is too large for the server.
     async fn refuse_large_values(
         &mut self,
         requests: &[Request],
@@ -165,11 +186,9 @@ impl Connection {
         if let Some(known) = self.item_limit {
             return Ok(known);
         }
-        let mut reply = [None];
-        let request = [Request::Stats { argument: Some(Bytes::from_static(b"settings")) }];
-        self.exchange(&request, &mut reply).await?;
-        let limit = match &reply {
-            [Some(Ok(Reply::Stats(stats)))] => {
+        let request = Request::Stats { argument: Some(Bytes::from_static(b"settings")) };
+        let limit = match self.exchange_one(&request).await? {
+            Some(Ok(Reply::Stats(stats))) => {
                 let found = stats.iter().find(|(name, _)| name == "item_size_max");
                 found.and_then(|(_, value)| value.parse().ok())
             }

@@ -38,6 +38,7 @@ impl Connection {
             write_failure: None,
             input: BytesMut::new(),
             in_step: false,
+            vivifies: false,
             item_limit: None,
         };
         if let Some(login) = &target.login {
@@ -93,7 +94,8 @@ impl Connection {
 
     /// Settles on a protocol.
     fn choose(&mut self, speech: Speech, version: &str) -> Result<(), Error> {
-        let has_meta = Version::parse(version).is_some_and(Version::has_meta);
+        let parsed = Version::parse(version);
+        let has_meta = parsed.is_some_and(Version::has_meta);
         let dialect = match speech {
             Speech::Best | Speech::Meta if has_meta => Dialect::Meta,
             Speech::Meta => {
@@ -106,6 +108,7 @@ impl Connection {
             Speech::Best | Speech::Text => Dialect::Text,
             Speech::Binary => return Ok(()),
         };
+        self.vivifies = dialect == Dialect::Meta && parsed.is_some_and(Version::vivifies_on_append);
         self.pipeline = Pipeline::new(dialect, Limits::default());
         Ok(())
     }

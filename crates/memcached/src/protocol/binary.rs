@@ -84,13 +84,13 @@ pub fn encode(request: &Request, tag: u32, quiet: bool, out: &mut Outgoing) {
                 StoreMode::Set => opcode::SET,
                 StoreMode::Add => opcode::ADD,
                 StoreMode::Replace => opcode::REPLACE,
-                StoreMode::Append => opcode::APPEND,
+                StoreMode::Append | StoreMode::AppendOrSet => opcode::APPEND,
                 StoreMode::Prepend => opcode::PREPEND,
             };
             let mut extras = [0; 8];
             extras[..4].copy_from_slice(&flags.to_be_bytes());
             extras[4..].copy_from_slice(&ttl.to_be_bytes());
-            let joins = matches!(mode, StoreMode::Append | StoreMode::Prepend);
+            let joins = matches!(opcode, opcode::APPEND | opcode::PREPEND);
             let extras = if joins { &[][..] } else { &extras };
             let cas = cas.unwrap_or(0);
             Packet { extras, cas, value: value.len(), ..packet(opcode, key.as_bytes()) }.put(out);

@@ -45,12 +45,16 @@ pub fn encode(request: &Request, tag: u32, quiet: bool, out: &mut Outgoing) -> b
                 StoreMode::Add => out.put(b" ME"),
                 StoreMode::Replace => out.put(b" MR"),
                 StoreMode::Append => out.put(b" MA"),
+                StoreMode::AppendOrSet => {
+                    out.put(b" MA");
+                    number(b" N", *ttl, out);
+                }
                 StoreMode::Prepend => out.put(b" MP"),
             }
             if *flags != 0 {
                 number(b" F", *flags, out);
             }
-            if *ttl != 0 {
+            if *ttl != 0 && *mode != StoreMode::AppendOrSet {
                 number(b" T", *ttl, out);
             }
             if let Some(cas) = cas {

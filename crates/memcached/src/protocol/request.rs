@@ -99,6 +99,8 @@ pub enum StoreMode {
     Replace,
     /// Behind the value that is there.
     Append,
+    /// Behind the value that is there, or as a new item. Only in the meta protocol, from 1.6.20 on.
+    AppendOrSet,
     /// Before the value that is there.
     Prepend,
 }

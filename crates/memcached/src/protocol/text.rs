@@ -36,7 +36,7 @@ pub fn encode(request: &Request, out: &mut Outgoing) -> Result<(), KeyError> {
                 (StoreMode::Set, None) => b"set ",
                 (StoreMode::Add, None) => b"add ",
                 (StoreMode::Replace, None) => b"replace ",
-                (StoreMode::Append, None) => b"append ",
+                (StoreMode::Append | StoreMode::AppendOrSet, None) => b"append ",
                 (StoreMode::Prepend, None) => b"prepend ",
             });
             out.put(key);
