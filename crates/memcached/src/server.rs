@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::connection::{Connection, Replies, Target};
+use crate::connection::{Connection, Target};
 use crate::error::{Error, Phase};
+use crate::key::KeyError;
 use crate::pool::{Pool, Slot};
-use crate::protocol::{Refusal, RefusalKind, Reply, Request, StoreMode};
+use crate::protocol::{Refusal, RefusalKind, Replies, Reply, Request, StoreMode};
 
 /// How many time limits in a row may pass before a server is left alone.
 const TIMEOUTS: u32 = 3;
@@ -199,7 +200,7 @@ impl Server {
     pub(crate) fn outcome(
         &self,
         request: &Request,
-        reply: Option<Result<Reply, crate::key::KeyError>>,
+        reply: Option<Result<Reply, KeyError>>,
         failure: Option<&Error>,
     ) -> Result<Reply, Error> {
         match (reply, failure) {

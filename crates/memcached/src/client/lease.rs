@@ -65,7 +65,7 @@ impl Client {
         let key = self.key(key.as_ref())?;
         let lease = self.key(&[key.name(), SUFFIX].concat())?;
         let get = Request::Get { key: key.clone(), cas: false, ttl: options.refresh > 0, touch: None };
-        let item = self.read(get).await?;
+        let item = self.read(get.clone()).await?;
         let fresh = |item: &Item| item.ttl.is_none_or(|left| left > options.refresh);
         let stale = match item {
             Some(item) if fresh(&item) => return Ok(Lease::Hit(item)),
@@ -78,7 +78,14 @@ impl Client {
         match self.shared.ask_beside(&key, add).await? {
             Reply::Done => {
                 let claim = Claim { client: self.clone(), key, lease, mark };
-                Ok(Lease::Won { claim, stale })
+                // Somebody may have made it between the read and the claim.
+                match self.read(get).await? {
+                    Some(item) if fresh(&item) => {
+                        claim.release().await?;
+                        Ok(Lease::Hit(item))
+                    }
+                    found => Ok(Lease::Won { claim, stale: found.or(stale) }),
+                }
             }
             _ => Ok(stale.map_or(Lease::Busy, Lease::Hit)),
         }

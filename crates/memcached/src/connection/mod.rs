@@ -24,7 +24,8 @@ pub(crate) use self::target::{Login, Place, Speech, Target};
 use crate::error::Error;
 use crate::key::KeyError;
 use crate::protocol::{
-    Create, Dialect, Outgoing, Pipeline, ProtocolError, Refusal, RefusalKind, Reply, Request, StoreMode,
+    Create, Dialect, Outgoing, Pipeline, ProtocolError, Refusal, RefusalKind, Replies, Reply, Request,
+    StoreMode,
 };
 
 /// What is reserved for reading, at least.
@@ -37,9 +38,6 @@ const COMPOSE_ATTEMPTS: usize = 8;
 const LARGE_VALUE: usize = 512 * 1024;
 /// The largest item any memcached can be told to take.
 const LARGEST_ITEM: usize = 1 << 30;
-
-/// The answers to a list of requests.
-pub(crate) type Replies = [Option<Result<Reply, KeyError>>];
 
 /// An open connection, past authentication.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use thiserror::Error;
 
 pub use frame::{Frame, Refusal, RefusalKind, Status, Step};
 pub use outgoing::Outgoing;
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, Replies};
 pub use request::{Create, Item, Reply, Request, StoreMode};
 
 /// What a server may send at most.

@@ -24,8 +24,8 @@ const WINDOW_REQUESTS: usize = 1024;
 /// Values up to this size are copied out of the receive buffer, so that a small one doesn't keep it alive.
 const COPIED: usize = 4 * 1024;
 
-/// The answers to a list of requests, each at its request's place once it is there.
-pub(crate) type Replies = [Option<Result<Reply, KeyError>>];
+/// The answers to a list of requests, each at its request's place once it is there. As long as the list.
+pub type Replies = [Option<Result<Reply, KeyError>>];
 
 /// Requests on their way on one connection.
 #[derive(Debug)]
@@ -89,6 +89,9 @@ impl Pipeline {
     /// Writes requests, beginning with the one at place `next`, as many as the window has room for. Returns
     /// the place of the first one that is left. A request that has its reply already is not sent; one whose key
     /// can't be sent is answered in `replies`.
+    ///
+    /// # Panics
+    /// When `replies` is shorter than `requests`, here and in [`Pipeline::receive`].
     pub fn send(
         &mut self,
         requests: &[Request],
