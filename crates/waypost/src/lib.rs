@@ -12,6 +12,8 @@ mod api;
 mod banner;
 mod command;
 mod failure;
+mod handlers;
+mod life;
 mod log;
 mod node;
 mod output;

@@ -17,6 +17,7 @@ use crate::api::read_token;
 use crate::banner::Banner;
 use crate::config::{Config, Overrides};
 use crate::failure::Failure;
+use crate::life::Life;
 use crate::output::Output;
 use crate::panel::Panel;
 use crate::tree::{Tree, forwarding, limits};
@@ -50,6 +51,7 @@ struct Running {
     server: Server,
     admin: RunningAdmin,
     panel: Arc<Panel>,
+    life: Arc<Life>,
     store: Arc<dyn TableStore>,
     access_log: Arc<AccessLog>,
 }
@@ -115,6 +117,7 @@ impl Running {
 
         let registry = Registry::new();
         let tree = Arc::new(Tree::new(Arc::clone(&config), Arc::clone(store.table())));
+        let life = Life::of(&registry);
         let panel = Arc::new(Panel::new(Arc::clone(&tree), Arc::clone(&registry)));
         let admin_socket = AdminServer::bind(config.listen.admin)?;
         let server = Server::start(Options {
@@ -132,7 +135,7 @@ impl Running {
             .start(admin)
             .map_err(|source| Failure::System { what: "the admin API can't be started", source })?;
         tracing::info!(%node, workers = workers(&config), "router started");
-        Ok(Self { source, config, server, admin, panel, store, access_log })
+        Ok(Self { source, config, server, admin, panel, life, store, access_log })
     }
 
     /// Runs until it is told to end, and ends.
@@ -148,6 +151,7 @@ impl Running {
         let drain_timeout = self.config.general.drain_timeout;
         tracing::info!(timeout = ?drain_timeout, connections = self.server.connections(), "draining");
         self.panel.set_draining();
+        self.life.drain();
         self.server.drain();
         let drained = async {
             while !self.server.has_ended() {

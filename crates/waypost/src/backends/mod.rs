@@ -202,6 +202,7 @@ backends! {
     client: Client,
     files: Files,
     headers: Headers,
+    in_process: InProcess,
     log: Log,
     rate_limit: RateLimit,
     redirect: Redirect,

@@ -19,7 +19,7 @@ const SECTIONS: &[&str] = &["listen", "admin", "table", "stats", "limits", "forw
 const LATER_TOP: &[&str] = &["tls"];
 const LATER_LISTEN: &[&str] = &["https"];
 const LATER_TYPES: &[&str] =
-    &["content", "files", "hash_ring", "in_process", "retry", "round_robin", "timeout", "try_pass"];
+    &["content", "files", "hash_ring", "retry", "round_robin", "timeout", "try_pass"];
 
 /// What could be read of a document.
 pub(super) struct Read {
