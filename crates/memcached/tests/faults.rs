@@ -2,7 +2,10 @@
 //! answer belongs to its question.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use waypost_memcached::{Address, Client, Error, ResultCode, StoreOptions};
 use waypost_tests::{Blackhole, Memcached, Random};
@@ -170,7 +173,7 @@ fn callers_that_give_up_anywhere_never_make_replies_slip() {
                 // Some in one read, some in many.
                 client.set(key, format!("{key}:").repeat(1 + number * 200), FOREVER).await.unwrap();
             }
-            let keys = std::sync::Arc::new(keys);
+            let keys = Arc::new(keys);
             let mut random = Random::new();
             let tasks: Vec<_> = (0..8)
                 .map(|_| {
@@ -210,4 +213,74 @@ fn callers_that_give_up_anywhere_never_make_replies_slip() {
             assert!(answered > 0 && answered < 8 * 150, "{protocol}: {answered} were not given up");
         });
     }
+}
+
+#[test]
+fn a_server_that_dies_and_hangs_under_load_gives_errors_and_never_anothers_value() {
+    run(async {
+        let mut server = Memcached::start();
+        let client = client(&server.url(), "timeout=200ms&connect_timeout=200ms&retry_timeout=1ms&pool=4");
+        let mut random = Random::new();
+        let stop = Arc::new(AtomicBool::new(false));
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let (client, stop, mut random) = (client.clone(), stop.clone(), random.branch());
+                tokio::spawn(async move {
+                    let mut good = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        let key = format!("{task}:{}", random.below(100));
+                        let value = format!("{key}={}", "x".repeat(random.below(20_000)));
+                        let stored = client.set(&key, value, FOREVER).await;
+                        let read = client.get(&key).await;
+                        for error in [stored.as_ref().err(), read.as_ref().err()].into_iter().flatten() {
+                            use ResultCode::*;
+                            let code = error.code();
+                            let expected = [
+                                ConnectionFailure,
+                                UnknownReadFailure,
+                                WriteFailure,
+                                Timeout,
+                                ServerTemporarilyDisabled,
+                            ];
+                            assert!(expected.contains(&code), "{error}");
+                        }
+                        if let Ok(Some(item)) = read {
+                            assert!(item.value.starts_with(format!("{key}=").as_bytes()), "{key}");
+                            assert!(
+                                stored.is_err() || item.value == value,
+                                "{key}: not what was stored last"
+                            );
+                            good += 1;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                    good
+                })
+            })
+            .collect();
+        for round in 0..6 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            // The servers are waited for by blocking, which is as good as a slow machine.
+            if round % 2 == 0 {
+                server.kill();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                server.resume();
+            } else {
+                server.hang();
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                server.unhang();
+            }
+        }
+        // However slow the machine: it works in the end.
+        while client.get("key").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stop.store(true, Ordering::Relaxed);
+        let mut good = 0;
+        for task in tasks {
+            good += task.await.unwrap();
+        }
+        assert!(good > 0, "nothing was ever read");
+    });
 }
