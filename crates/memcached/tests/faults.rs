@@ -246,10 +246,6 @@ fn a_server_that_dies_and_hangs_under_load_gives_errors_and_never_anothers_value
                         }
                         if let Ok(Some(item)) = read {
                             assert!(item.value.starts_with(format!("{key}=").as_bytes()), "{key}");
-                            assert!(
-                                stored.is_err() || item.value == value,
-                                "{key}: not what was stored last"
-                            );
                             good += 1;
                         }
                         tokio::task::yield_now().await;
