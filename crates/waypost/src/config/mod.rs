@@ -107,9 +107,7 @@ impl Config {
         if let Some(read) = &read {
             check::check(&read.config, &mut source);
             backends::check(&read.config, &mut source);
-            if read.whole_tree {
-                tree::check(&read.config, &mut source);
-            }
+            tree::check(&read.config, &read.unread, &mut source);
         }
         source.problems.sort();
         match read {

@@ -1,7 +1,7 @@
 //! Reads a TOML document into a [`Config`]: which table is which section, which backend has which type, and
 //! what to say of a name that is none of them.
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::problem::Place;
@@ -24,8 +24,15 @@ const LATER_TYPES: &[&str] =
 /// What could be read of a document.
 pub(super) struct Read {
     pub(super) config: Config,
-    /// Whether every backend is in it. A tree with backends missing is not worth checking.
-    pub(super) whole_tree: bool,
+    /// The backends that are missing in it.
+    pub(super) unread: Vec<Unread>,
+}
+
+/// A backend that could not be read.
+pub(super) struct Unread {
+    pub(super) name: String,
+    /// Every text in it: whatever it was meant to be, a backend that it would pass requests to is among them.
+    pub(super) texts: Vec<String>,
 }
 
 /// Reads every section; none when something is missing without which there is no configuration.
@@ -56,7 +63,7 @@ pub(super) fn read<'t>(document: &DeTable<'t>, source: &mut Source<'t>) -> Optio
     let stats = read_section("stats", stats, &[], source);
     let limits = read_section("limits", limits, &[], source);
     let forwarded = read_section("forwarded", forwarded, &[], source);
-    let (backends, whole_tree) = read_backends(backends.map_or(&[], Vec::as_slice), source);
+    let (backends, unread) = read_backends(backends.map_or(&[], Vec::as_slice), source);
     let mut config = Config {
         general: general?,
         listen: listen?,
@@ -67,8 +74,8 @@ pub(super) fn read<'t>(document: &DeTable<'t>, source: &mut Source<'t>) -> Optio
         forwarded: forwarded?,
         backends,
     };
-    add_routes(&mut config, source);
-    Some(Read { config, whole_tree })
+    add_routes(&mut config, &unread, source);
+    Some(Read { config, unread })
 }
 
 /// Parts the document into the keys of the whole program and the sections, and reports the rest.
@@ -124,13 +131,15 @@ fn adopt<'s, 't>(pair: Pair<'s, 't>, general: &mut Vec<Pair<'s, 't>>, source: &m
 }
 
 /// Adds the backend `routes`, which exists without being written, when something asks for it.
-fn add_routes<'t>(config: &mut Config, source: &mut Source<'t>) {
+fn add_routes<'t>(config: &mut Config, unread: &[Unread], source: &mut Source<'t>) {
     let asked_for = config.general.entry == "routes"
+        || unread.iter().any(|backend| backend.texts.iter().any(|text| text == "routes"))
         || config
             .backends
             .iter()
             .any(|backend| backend.spec.children().iter().any(|child| child.name == "routes"));
-    if asked_for && config.backend("routes").is_none() {
+    let written = config.backend("routes").is_some() || unread.iter().any(|backend| backend.name == "routes");
+    if asked_for && !written {
         // None of its keys must be written.
         if let Some(routes) = read_section("backend.routes", None, &[], source) {
             config.backends.push(Backend { name: "routes".into(), spec: BackendSpec::Routes(routes) });
@@ -139,9 +148,9 @@ fn add_routes<'t>(config: &mut Config, source: &mut Source<'t>) {
     config.backends.sort_by(|one, other| one.name.cmp(&other.name));
 }
 
-/// Reads `[backend.NAME]`, each by its `type`, and says whether every one could be read.
-fn read_backends<'t>(pairs: &[Pair<'_, 't>], source: &mut Source<'t>) -> (Vec<Backend>, bool) {
-    let mut backends = Vec::new();
+/// Reads `[backend.NAME]`, each by its `type`, and says which could not be read.
+fn read_backends<'t>(pairs: &[Pair<'_, 't>], source: &mut Source<'t>) -> (Vec<Backend>, Vec<Unread>) {
+    let (mut backends, mut unread) = (Vec::new(), Vec::new());
     for (key, value) in pairs {
         let name = key.get_ref().as_ref();
         let path = full_name("backend", name);
@@ -152,14 +161,31 @@ fn read_backends<'t>(pairs: &[Pair<'_, 't>], source: &mut Source<'t>) -> (Vec<Ba
             let message = format!("{name:?} is no name for a backend: use letters, digits, `-`, `_` and `.`");
             source.problems.add(place.clone(), message);
         }
-        let Some(table) = as_table(&path, &place, value.get_ref(), &mut source.problems) else { continue };
-        let written = Written { place, pairs: table.iter().collect() };
-        if let Some(spec) = read_backend(&path, written, source) {
-            backends.push(Backend { name: name.to_owned(), spec });
+        let table = as_table(&path, &place, value.get_ref(), &mut source.problems);
+        let spec = table.and_then(|table| {
+            let written = Written { place, pairs: table.iter().collect() };
+            read_backend(&path, written, source)
+        });
+        let name = name.to_owned();
+        match spec {
+            Some(spec) => backends.push(Backend { name, spec }),
+            None => {
+                let mut texts = Vec::new();
+                gather_texts(value.get_ref(), &mut texts);
+                unread.push(Unread { name, texts });
+            }
         }
     }
-    let complete = backends.len() == pairs.len();
-    (backends, complete)
+    (backends, unread)
+}
+
+fn gather_texts(value: &DeValue<'_>, texts: &mut Vec<String>) {
+    match value {
+        DeValue::String(text) => texts.push(text.to_string()),
+        DeValue::Array(items) => items.iter().for_each(|item| gather_texts(item.get_ref(), texts)),
+        DeValue::Table(table) => table.values().for_each(|value| gather_texts(value.get_ref(), texts)),
+        _ => {}
+    }
 }
 
 fn read_backend<'t>(

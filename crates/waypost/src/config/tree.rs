@@ -5,23 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Config;
 use super::problem::Place;
+use super::read::Unread;
 use super::section::Source;
 use super::suggest::did_you_mean;
 use crate::backends::{Backend, Child};
 
-/// Adds the problems of the tree of `config` to those of `source`.
-pub(super) fn check(config: &Config, source: &mut Source<'_>) {
-    let tree =
-        Tree { backends: config.backends.iter().map(|backend| (backend.name.as_str(), backend)).collect() };
+/// Adds the problems of the tree of `config` to those of `source`. Backends that could not be read are said to
+/// be wrong already: here they exist, and lead to whatever they mention.
+pub(super) fn check(config: &Config, unread: &[Unread], source: &mut Source<'_>) {
+    let tree = Tree {
+        backends: config.backends.iter().map(|backend| (backend.name.as_str(), backend)).collect(),
+        unread: unread.iter().map(|backend| (backend.name.as_str(), backend)).collect(),
+    };
     let entry = config.general.entry.as_str();
-    if !tree.backends.contains_key(entry) {
+    if !tree.has(entry) {
         let message = format!("`entry`: there is no backend {entry:?}{}", tree.suggestion(entry));
         source.problems.add(place(source, "entry"), message);
-        return;
+    } else {
+        tree.unreached(entry, source);
     }
     tree.unknown_children(source);
     tree.cycles(source);
-    tree.unreached(entry, source);
 }
 
 fn place(source: &Source<'_>, key: &str) -> Place {
@@ -30,11 +34,16 @@ fn place(source: &Source<'_>, key: &str) -> Place {
 
 struct Tree<'c> {
     backends: BTreeMap<&'c str, &'c Backend>,
+    unread: BTreeMap<&'c str, &'c Unread>,
 }
 
 impl<'c> Tree<'c> {
+    fn has(&self, name: &str) -> bool {
+        self.backends.contains_key(name) || self.unread.contains_key(name)
+    }
+
     fn suggestion(&self, name: &str) -> String {
-        did_you_mean(name, self.backends.keys().copied())
+        did_you_mean(name, self.backends.keys().chain(self.unread.keys()).copied())
     }
 
     fn children(&self, name: &str) -> std::vec::IntoIter<Child<'c>> {
@@ -46,7 +55,7 @@ impl<'c> Tree<'c> {
             let mut seen = BTreeSet::new();
             for Child { key, name: child } in backend.spec.children() {
                 let full = format!("backend.{}.{key}", backend.name);
-                if !self.backends.contains_key(child) {
+                if !self.has(child) {
                     let message =
                         format!("`{full}`: there is no backend {child:?}{}", self.suggestion(child));
                     source.problems.add(place(source, &full), message);
@@ -87,9 +96,14 @@ impl<'c> Tree<'c> {
         let mut reached = BTreeSet::from([entry]);
         let mut open = vec![entry];
         while let Some(name) = open.pop() {
-            open.extend(self.children(name).map(|child| child.name).filter(|child| reached.insert(child)));
+            let mentioned = self.unread.get(name).map_or(&[][..], |backend| &backend.texts);
+            let below = self.children(name).map(|child| child.name);
+            open.extend(
+                below.chain(mentioned.iter().map(String::as_str)).filter(|name| reached.insert(name)),
+            );
         }
-        for name in self.backends.keys().filter(|name| !reached.contains(*name)) {
+        let all = self.backends.keys().chain(self.unread.keys());
+        for name in all.filter(|name| !reached.contains(*name)) {
             let message = format!(
                 "nothing reaches the backend {name:?}: make it the `entry`, name it in one that is reached, or \
                  take it out"
