@@ -1,9 +1,11 @@
 //! TLS to servers: an `https://` client backend and instances of the table with `scheme=https`. Who can't prove
 //! who it is gets no request; what TLS knows of an end is used; and everything else is as without TLS.
 
+use std::process::Command;
+
 use serde_json::json;
 use waypost_tests::tls::{Authority, Certificate, TlsFront};
-use waypost_tests::{Random, Request, Router, Upstream, WireError, answer, eventually, ws};
+use waypost_tests::{Port, Process, Random, Request, Router, Upstream, WireError, answer, eventually, ws};
 
 /// A router with one worker whose entry is a client of `url`, with these keys in its `tls`.
 fn router_to(url: &str, tls: &str) -> Router {
@@ -304,4 +306,98 @@ fn a_reload_reads_certificates_again_and_refuses_what_it_can_not_read() {
     std::fs::copy(new.ca(), &trusted).unwrap();
     router.process().signal(rustix::process::Signal::HUP);
     router.await_answer("t.test", Ok("u"));
+}
+
+/// nginx with TLS in front of nothing: it answers by itself, and says how it was reached.
+struct Nginx {
+    port: Port,
+    _directory: tempfile::TempDir,
+    _process: Process,
+}
+
+impl Nginx {
+    fn start(authority: &Authority, server: &str) -> Nginx {
+        let (port, directory) = (Port::free(), tempfile::TempDir::new().unwrap());
+        let Certificate { cert, key } = authority.issue("DNS:n.test");
+        let config = format!(
+            "daemon off; master_process off; worker_processes 1; error_log stderr; pid nginx.pid;\n\
+             events {{ worker_connections 256; }}\n\
+             http {{ access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f;\n\
+             uwsgi_temp_path u; scgi_temp_path s; ssl_session_cache shared:s:1m;\n\
+             server {{ listen {} ssl; ssl_certificate {}; ssl_certificate_key {};\n{server}\n\
+             location / {{ default_type text/plain;\n\
+             return 200 \"$ssl_protocol $ssl_session_reused $connection_requests $ssl_server_name $ssl_alpn_protocol\"; }} }} }}\n",
+            port.address(),
+            cert.display(),
+            key.display(),
+        );
+        let path = directory.path().join("nginx.conf");
+        std::fs::write(&path, config).unwrap();
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(directory.path()).arg("-c").arg(&path).args(["-e", "stderr"]);
+        // Debian keeps it where users don't look.
+        command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        let mut process = Process::start(&mut command);
+        eventually("nginx listens", || {
+            assert!(process.is_running(), "nginx ended:\n{}", process.stderr());
+            std::net::TcpStream::connect(port.address()).ok().map(drop)
+        });
+        Nginx { port, _directory: directory, _process: process }
+    }
+
+    fn router(&self, authority: &Authority) -> Router {
+        let tls = format!("{}, server_name = 'n.test'", trusting(authority));
+        router_to(&format!("https://{}", self.port.address()), &tls)
+    }
+}
+
+#[test]
+fn nginx_sees_one_connection_used_again_with_the_name_and_the_protocol() {
+    let authority = Authority::new();
+    for (version, protocols) in [("TLSv1.2", "ssl_protocols TLSv1.2;"), ("TLSv1.3", "ssl_protocols TLSv1.3;")]
+    {
+        let nginx = Nginx::start(&authority, protocols);
+        let router = nginx.router(&authority);
+        let mut client = router.connect();
+        for number in 1..=20 {
+            let expected = format!("{version} . {number} n.test http/1.1");
+            assert_eq!(client.get("t.test", "/").text(), expected);
+        }
+    }
+}
+
+#[test]
+fn nginx_sees_sessions_resumed() {
+    let authority = Authority::new();
+    for (version, protocols) in [("TLSv1.2", "ssl_protocols TLSv1.2;"), ("TLSv1.3", "ssl_protocols TLSv1.3;")]
+    {
+        let nginx = Nginx::start(&authority, &format!("{protocols} keepalive_timeout 0;"));
+        let router = nginx.router(&authority);
+        let mut client = router.connect();
+        assert_eq!(client.get("t.test", "/").text(), format!("{version} . 1 n.test http/1.1"));
+        // The tickets of TLS 1.3 come behind the handshake, each good for one connection.
+        for _ in 0..10 {
+            assert_eq!(client.get("t.test", "/").text(), format!("{version} r 1 n.test http/1.1"));
+        }
+    }
+}
+
+#[test]
+fn openssl_s_server_is_understood() {
+    let authority = Authority::new();
+    let Certificate { cert, key } = authority.issue("IP:127.0.0.1");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let port = Port::free();
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-quiet", "-www", version, "-accept", &port.address().to_string()]);
+        let mut process = Process::start(command.arg("-cert").arg(&cert).arg("-key").arg(&key));
+        eventually("s_server listens", || {
+            assert!(process.is_running(), "s_server ended:\n{}", process.stderr());
+            std::net::TcpStream::connect(port.address()).ok().map(drop)
+        });
+        let router = router_to(&format!("https://{}", port.address()), &trusting(&authority));
+        let response = router.connect().get("t.test", "/");
+        assert_eq!(response.status, 200, "{version}");
+        assert!(response.text().contains("New, TLSv1"), "{version}: {}", response.text());
+    }
 }

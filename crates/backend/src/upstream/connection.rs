@@ -558,8 +558,12 @@ impl Source for Connection {
         out: &mut Vec<u8>,
         room: usize,
     ) -> Poll<Result<Fill, BodyError>> {
-        let broken = matches!(self.sending, Sending::Broken);
-        if !broken && !(matches!(self.sending, Sending::Whole) && self.has_written()) {
+        let done = match self.sending {
+            Sending::Whole => self.has_written(),
+            Sending::Broken => true,
+            Sending::Body | Sending::Held(_) => false,
+        };
+        if !done {
             // The response is under way: a request that can't be sent to its end only costs the
             // connection.
             if let Poll::Ready(Err(_)) = self.poll_send(cx) {

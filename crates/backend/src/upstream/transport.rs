@@ -32,8 +32,8 @@ impl Transport {
         let mut cx = Context::from_waker(Waker::noop());
         match self {
             Transport::Plain(tcp) => {
-                tcp.poll_read_ready(&mut cx).is_pending()
-                    && !(ask_kernel && !would_block(SockRef::from(&*tcp).peek(&mut [MaybeUninit::uninit()])))
+                let peek = || SockRef::from(&*tcp).peek(&mut [MaybeUninit::uninit()]);
+                tcp.poll_read_ready(&mut cx).is_pending() && (!ask_kernel || would_block(peek()))
             }
             Transport::Tls(tls) => {
                 let (tcp, session) = tls.get_mut();
