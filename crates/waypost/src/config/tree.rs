@@ -102,8 +102,7 @@ impl<'c> Tree<'c> {
                 below.chain(mentioned.iter().map(String::as_str)).filter(|name| reached.insert(name)),
             );
         }
-        let all = self.backends.keys().chain(self.unread.keys());
-        for name in all.filter(|name| !reached.contains(*name)) {
+        for name in self.backends.keys().filter(|name| !reached.contains(*name)) {
             let message = format!(
                 "nothing reaches the backend {name:?}: make it the `entry`, name it in one that is reached, or \
                  take it out"
