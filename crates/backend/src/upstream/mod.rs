@@ -123,6 +123,11 @@ impl Upstream {
         } else {
             drop(in_flight);
         }
+        self.send_anew(peer, exchange).await
+    }
+
+    /// Sends the request over a new connection, whatever rests in the pool.
+    pub async fn send_anew(&self, peer: &Rc<Peer>, exchange: &mut Exchange) -> Result<Response, Failure> {
         let in_flight = InFlight::begin(peer.state());
         let connection = match &self.options.tls {
             None => Connection::open(peer, &self.options).await?,
@@ -133,6 +138,14 @@ impl Upstream {
             }
         };
         connection.exchange(exchange, in_flight, &self.options).await
+    }
+
+    /// Whether a connection to one of these servers might be had, as far as is known. If none is known, so
+    /// is nothing against them.
+    pub fn is_reachable(&self, addresses: &[SocketAddr]) -> bool {
+        self.peers.registry().down() == 0
+            || addresses.is_empty()
+            || addresses.iter().any(|address| !self.peer(*address).state().is_down())
     }
 }
 

@@ -35,6 +35,11 @@ impl Resolved {
         Resolved { host: host.into(), port, known: Rc::new(RefCell::new(known)) }
     }
 
+    /// Those of its addresses that are known by now.
+    pub fn known(&self) -> Rc<[SocketAddr]> {
+        Rc::clone(&self.known.borrow().addresses)
+    }
+
     /// Its addresses, one at least.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! reading, errors with their lines, and the reference follow from there.
 
 mod case;
+mod cluster;
 mod cookie;
 mod fields;
 mod rate;
@@ -201,12 +202,14 @@ macro_rules! backends {
 backends! {
     client: Client,
     files: Files,
+    hash_ring: HashRing,
     headers: Headers,
     in_process: InProcess,
     log: Log,
     rate_limit: RateLimit,
     redirect: Redirect,
     respond: Respond,
+    round_robin: RoundRobin,
     routes: Routes,
     switch: Switch,
 }

@@ -13,6 +13,8 @@ pub struct Server {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Both as they were written, in lower case: the port only if it was.
+    pub authority: String,
 }
 
 impl std::fmt::Display for Server {
@@ -64,7 +66,7 @@ impl Setting for Server {
         if host.is_empty() || host.len() > 253 || port == 0 || !host.bytes().all(named) {
             return Err(wrong());
         }
-        Ok(Self { https, host: host.to_ascii_lowercase(), port })
+        Ok(Self { https, host: host.to_ascii_lowercase(), port, authority: authority.to_ascii_lowercase() })
     }
 
     fn show(&self) -> Option<String> {

@@ -1,5 +1,7 @@
 //! `waypost backend`: the backend tree of a running router.
 
+use std::time::SystemTime;
+
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
@@ -55,8 +57,44 @@ struct Reported {
     kind: String,
     up: bool,
     detail: String,
+    health: Option<Health>,
     #[serde(default)]
     children: Vec<Reported>,
+}
+
+/// What is held of a backend that is probed.
+#[derive(Debug, Deserialize)]
+struct Health {
+    up: bool,
+    /// Seconds since 1970.
+    since: u64,
+    changes: u64,
+    reason: Option<String>,
+}
+
+impl Health {
+    /// What there is to say of it at that time: nothing as long as it was always up.
+    fn says(&self, now: u64) -> String {
+        if self.changes == 0 {
+            return String::new();
+        }
+        let ago = ago(now.saturating_sub(self.since));
+        let times = if self.changes == 1 { "1 change" } else { &format!("{} changes", self.changes) };
+        match &self.reason {
+            Some(reason) if !self.up => format!("  for {ago}, {times}: {reason}"),
+            _ => format!("  for {ago}, {times}"),
+        }
+    }
+}
+
+/// A time as a person says it.
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }
 
 /// A step of a request's way as the API tells it.
@@ -102,11 +140,17 @@ impl Explain {
 }
 
 fn show(backend: &Reported, depth: usize, output: &mut Output) -> Result<(), Failure> {
-    let Reported { name, kind, up, detail, children } = backend;
+    let Reported { name, kind, up, detail, health, children } = backend;
     let state = if *up { output.paint(Colour::Good, "up") } else { output.paint(Colour::Bad, "down") };
     let name = output.paint(Colour::Strong, name);
     let detail = if detail.is_empty() { String::new() } else { format!("  {detail}") };
-    output.line(format_args!("{:indent$}{name} ({kind})  {state}{detail}", "", indent = 2 * depth))?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let health = health.as_ref().map(|health| health.says(now)).unwrap_or_default();
+    output.line(format_args!(
+        "{:indent$}{name} ({kind})  {state}{detail}{health}",
+        "",
+        indent = 2 * depth
+    ))?;
     children.iter().try_for_each(|child| show(child, depth + 1, output))
 }
 
@@ -116,4 +160,17 @@ pub(super) fn show_way(step: &Step, depth: usize, output: &mut Output) -> Result
     let name = output.paint(Colour::Strong, backend);
     output.line(format_args!("{:indent$}{name} ({kind}): {says}", "", indent = 2 * depth))?;
     next.iter().try_for_each(|step| show_way(step, depth + 1, output))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_health_is_what_has_happened() {
+        let health = |up, changes| Health { up, since: 1_000, changes, reason: Some("closed".into()) };
+        assert_eq!(health(true, 0).says(1_010), "");
+        assert_eq!(health(false, 1).says(1_010), "  for 10s, 1 change: closed");
+        assert_eq!(health(true, 2).says(1_000 + 300), "  for 5m, 2 changes");
+    }
 }
