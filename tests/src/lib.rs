@@ -11,6 +11,7 @@
 //!   routed.
 //! - [`Memcached`] is a real server too, over TCP or a unix socket.
 //! - [`tls`] makes certificates, and ends TLS in front of an upstream.
+//! - [`Nginx`] is the real one, to compare with.
 //! - [`ws`] speaks just enough WebSocket for an echo.
 //!
 //! Everything is blocking and runs on plain threads, and gives up after [`PATIENCE`] rather than hang. No
@@ -24,6 +25,7 @@ mod load;
 mod memcached;
 mod message;
 mod netns;
+mod nginx;
 mod port;
 mod process;
 mod random;
@@ -43,6 +45,7 @@ pub use load::Load;
 pub use memcached::{Memcached, MemcachedBuilder, MemcachedClient};
 pub use message::{Fields, Framing, Request, Response};
 pub use netns::Namespace;
+pub use nginx::Nginx;
 pub use port::Port;
 pub use process::{Finished, Process};
 pub use random::Random;

@@ -2,6 +2,7 @@
 //!
 //! Taken when they are asked for: what is counted is counted elsewhere, and costs nothing here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -9,9 +10,11 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use waypost_backend::Report;
 use waypost_table::TableStatus;
 
 use crate::problem::Problem;
@@ -22,6 +25,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub(crate) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let mut registry = Registry::with_prefix("waypost");
     table(&mut registry, &admin.table().status());
+    backends(&mut registry, &admin.router().backends());
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
@@ -30,6 +34,28 @@ pub(crate) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
         }
     }
+}
+
+/// What is held of the backends that are probed, each once however many clusters have it.
+fn backends(registry: &mut Registry, tree: &Report) {
+    let up = Family::<[(&str, String); 1], Gauge>::default();
+    let changes = Family::<[(&str, String); 1], Counter>::default();
+    let (mut open, mut seen) = (vec![tree], BTreeSet::new());
+    while let Some(backend) = open.pop() {
+        open.extend(&backend.children);
+        let Some(health) = &backend.health else { continue };
+        if seen.insert(&backend.name) {
+            let label = [("backend", backend.name.clone())];
+            up.get_or_create(&label).set(i64::from(backend.up));
+            changes.get_or_create(&label).inc_by(health.changes);
+        }
+    }
+    registry.register("backend_up", "1 while a backend that is probed takes requests", up);
+    registry.register(
+        "backend_health_changes",
+        "How many times a backend that is probed has gone down or come up again",
+        changes,
+    );
 }
 
 fn table(registry: &mut Registry, status: &TableStatus) {

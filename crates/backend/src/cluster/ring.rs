@@ -207,6 +207,37 @@ mod tests {
         }
     }
 
+    /// Answers of nginx 1.22.1 to `hash $request_uri consistent` over five servers that refuse connections, of
+    /// which it logs one after the other as it tries them (`$upstream_addr`).
+    #[test]
+    fn members_come_in_the_order_in_which_nginx_tries_servers() {
+        let servers =
+            ["127.0.0.11:18091", "127.0.0.12:18091", "127.0.0.13:18092", "127.0.0.14", "127.0.0.15:65000"];
+        let ring = Ring::new(Algorithm::Ketama, 160, &servers);
+        for (uri, order) in [
+            ("/", [3, 2, 4, 1, 5]),
+            ("/index.html", [2, 5, 4, 1, 3]),
+            ("/a?b=c", [1, 3, 5, 2, 4]),
+            ("/a?b=d", [5, 3, 1, 4, 2]),
+            ("/index.php", [3, 2, 5, 4, 1]),
+            ("/%20x", [1, 3, 5, 2, 4]),
+            ("/img/1.png", [1, 3, 2, 5, 4]),
+            ("/img/2.png", [4, 1, 2, 3, 5]),
+            ("/img/3.png", [5, 2, 1, 4, 3]),
+            ("/q?x=1&y=2", [5, 2, 3, 4, 1]),
+            ("/a", [2, 5, 3, 4, 1]),
+            ("/b", [1, 5, 3, 4, 2]),
+            ("/c", [1, 2, 4, 3, 5]),
+            ("/d", [3, 2, 4, 1, 5]),
+            ("/e", [3, 5, 2, 4, 1]),
+            ("/f", [4, 5, 2, 3, 1]),
+        ] {
+            let members: Vec<usize> =
+                ring.from(ring.place(uri.as_bytes())).map(|member| member + 1).collect();
+            assert_eq!(members, order, "{uri}");
+        }
+    }
+
     #[test]
     fn shares_are_about_even() {
         let names: Vec<String> = (1..=5).map(|last| format!("10.0.0.{last}:8080")).collect();
