@@ -59,7 +59,7 @@ impl Probing {
         let mut exchange = self.exchange()?;
         let mut last = None;
         for &address in &*self.resolved.addresses().await.map_err(|failure| failure.to_string())? {
-            match self.upstream.send_anew(&self.upstream.peer(address), &mut exchange).await {
+            match self.upstream.send_anew(&self.upstream.peer(address), &mut exchange, None).await {
                 Ok(response) if response.head.status == StatusCode::OK => return Ok(()),
                 Ok(response) => return Err(format!("{path} was answered {}", response.head.status.as_u16())),
                 Err(failure) if matches!(failure.kind, FailureKind::Connect { .. }) => last = Some(failure),

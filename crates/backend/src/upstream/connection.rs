@@ -205,10 +205,10 @@ impl Connection {
     pub(crate) async fn exchange(
         mut self: Box<Connection>,
         exchange: &mut Exchange,
-        in_flight: InFlight,
+        in_flight: Option<InFlight>,
         options: &Rc<Options>,
     ) -> Result<Response, Failure> {
-        self.in_flight = Some(in_flight);
+        self.in_flight = in_flight;
         if !Rc::ptr_eq(&self.options, options) {
             self.options = Rc::clone(options);
         }

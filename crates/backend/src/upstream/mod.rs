@@ -113,7 +113,7 @@ impl Upstream {
             Some(_) => peer.take_idle_of(self.options.server_name(exchange), repeatable),
         };
         if let Some(connection) = idle {
-            match connection.exchange(exchange, in_flight, &self.options).await {
+            match connection.exchange(exchange, Some(in_flight), &self.options).await {
                 Err(failure) if is_stale(&failure) && (!failure.sent || exchange.is_repeatable()) => {
                     tracing::debug!(address = %peer.address(), "a pooled connection was dead, trying a new one");
                     peer.state().count_stale();
@@ -123,12 +123,17 @@ impl Upstream {
         } else {
             drop(in_flight);
         }
-        self.send_anew(peer, exchange).await
+        self.send_anew(peer, exchange, Some(InFlight::begin(peer.state()))).await
     }
 
-    /// Sends the request over a new connection, whatever rests in the pool.
-    pub async fn send_anew(&self, peer: &Rc<Peer>, exchange: &mut Exchange) -> Result<Response, Failure> {
-        let in_flight = InFlight::begin(peer.state());
+    /// Sends the request over a new connection, whatever rests in the pool. Without `in_flight` it is none of
+    /// those that the server has in hand: so a probe takes nobody's place.
+    pub(crate) async fn send_anew(
+        &self,
+        peer: &Rc<Peer>,
+        exchange: &mut Exchange,
+        in_flight: Option<InFlight>,
+    ) -> Result<Response, Failure> {
         let connection = match &self.options.tls {
             None => Connection::open(peer, &self.options).await?,
             // A handshake is large and rare: it has no place in the future of every request.
