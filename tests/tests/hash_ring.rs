@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use waypost_tests::{Client, Nginx, Router, Upstream, answer, eventually, ws};
+use waypost_tests::{Client, Nginx, Router, Upstream, eventually, ws};
 
 /// A ring of clients called `m0`, `m1` and so on, and what else a configuration needs.
 fn ring(addresses: &[SocketAddr], keys: &str) -> String {
