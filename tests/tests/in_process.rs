@@ -116,6 +116,19 @@ fn a_request_to_upgrade_is_answered_like_any_other() {
 }
 
 #[test]
+fn a_handler_with_a_path_passes_on_any_other() {
+    let router = Router::with()
+        .config(
+            "entry = \"here\"\n[backend.here]\ntype = \"in_process\"\nhandler = \"health\"\npath = \"/healthz\"\n",
+        )
+        .start();
+    let mut client = router.connect();
+    for (target, status) in [("/healthz", 200), ("/healthz?deep", 200), ("/healthz/", 501), ("/", 501)] {
+        assert_eq!(client.get("any.test", target).status, status, "{target}");
+    }
+}
+
+#[test]
 fn the_tree_names_the_handler() {
     let router = running("health");
     let explained = router.cli_ok(["backend", "explain", "http://a.test/"]).stdout;

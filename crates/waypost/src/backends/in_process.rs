@@ -6,7 +6,7 @@ use std::time::Duration;
 use waypost_backend::{Backend, InProcess as Leaf, InProcessOptions};
 
 use super::{BackendType, Findings, Site};
-use crate::config::section;
+use crate::config::{Setting, quoted, section};
 use crate::handlers::{BuiltIn, Handler};
 
 section! {
@@ -17,6 +17,9 @@ section! {
     InProcess {
         /// The handler.
         handler: Handler,
+        /// The path it answers, as `/healthz`; any other is answered 501, by which a `try_pass` goes on to its next
+        /// member. Not set: it answers every path.
+        path: Option<UrlPath> = None,
         /// How long it may take; longer is answered 504.
         timeout: Duration = Duration::from_secs(45),
     }
@@ -31,9 +34,47 @@ impl BackendType for InProcess {
 
     fn build(&self, name: &str, site: &mut Site<'_>) -> Rc<dyn Backend> {
         let peers = site.peers();
-        let handler = BuiltIn::new(self.handler, peers.registry(), site.table());
+        let path = self.path.as_ref().map(|path| path.0.as_str());
+        let handler = BuiltIn::new(self.handler, path, peers.registry(), site.table());
         let options =
             InProcessOptions { describes: self.handler.describes().to_owned(), timeout: self.timeout };
         Rc::new(Leaf::new(name, handler, options, Rc::clone(peers.timers())))
+    }
+}
+
+/// A path without a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlPath(pub String);
+
+impl Setting for UrlPath {
+    fn kind() -> String {
+        "a path as \"/healthz\"".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let plain = |byte| matches!(byte, b'!'..=b'~') && !b"?#".contains(&byte);
+        if !text.starts_with('/') || !text.bytes().all(plain) {
+            return Err(format!("expected {}, found {text:?}", Self::kind()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn show(&self) -> Option<String> {
+        quoted(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_that_can_be_asked_for() {
+        for text in ["/", "/healthz", "/a/b-c_d.e~"] {
+            assert!(UrlPath::parse(text).is_ok(), "{text} was refused");
+        }
+        for text in ["", "healthz", "/a b", "/a?b", "/a#b", "/\u{fc}"] {
+            assert!(UrlPath::parse(text).is_err(), "{text} was accepted");
+        }
     }
 }

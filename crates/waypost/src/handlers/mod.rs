@@ -57,6 +57,8 @@ impl Handler {
 #[derive(Clone)]
 pub(crate) struct BuiltIn {
     handler: Handler,
+    /// The only path it answers.
+    path: Option<Arc<str>>,
     view: View,
 }
 
@@ -71,10 +73,16 @@ struct View {
 type Answer = Response<Full<Bytes>>;
 
 impl BuiltIn {
-    pub(crate) fn new(handler: Handler, registry: &Arc<Registry>, table: &Arc<Table>) -> BuiltIn {
+    /// The handler, for one path or for all.
+    pub(crate) fn new(
+        handler: Handler,
+        path: Option<&str>,
+        registry: &Arc<Registry>,
+        table: &Arc<Table>,
+    ) -> BuiltIn {
         let view =
             View { life: Life::of(registry), registry: Arc::clone(registry), table: Arc::clone(table) };
-        BuiltIn { handler, view }
+        BuiltIn { handler, path: path.map(Arc::from), view }
     }
 }
 
@@ -88,8 +96,11 @@ impl Service<Request<RequestBody>> for BuiltIn {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let BuiltIn { handler, view } = self.clone();
+        let BuiltIn { handler, path, view } = self.clone();
         Box::pin(async move {
+            if path.is_some_and(|path| *path != *request.uri().path()) {
+                return Ok(text(StatusCode::NOT_IMPLEMENTED, "not answered here\n"));
+            }
             let mut answer = match handler {
                 Handler::Echo => echo::answer(request).await,
                 _ if !matches!(*request.method(), Method::GET | Method::HEAD) => not_allowed(),
