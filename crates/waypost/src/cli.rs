@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{backend, check, completions, man, route};
+use crate::command::{backend, check, completions, kv, man, route};
 use crate::output::Output;
 use crate::serve;
 
@@ -32,6 +32,8 @@ enum Command {
     Route(route::Route),
     #[command(subcommand)]
     Backend(backend::Backend),
+    #[command(subcommand)]
+    Kv(kv::Kv),
     Check(check::Check),
     Completions(completions::Completions),
     Man(man::Man),
@@ -45,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(&mut output),
         Command::Route(route) => route.run(&mut output),
         Command::Backend(backend) => backend.run(&mut output),
+        Command::Kv(kv) => kv.run(&mut output),
         Command::Check(check) => check.run(&mut output),
         Command::Completions(completions) => completions.run(&mut output),
         Command::Man(man) => man.run(&mut output),

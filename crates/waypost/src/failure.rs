@@ -78,6 +78,24 @@ pub(crate) enum Failure {
     /// Standard output could not be written.
     #[error("the output can't be written: {0}")]
     Output(#[source] io::Error),
+    /// A key-value operation was not done.
+    #[error("{what} in {store}: {source}: {}", .source.code())]
+    Kv {
+        /// The operation and the key.
+        what: String,
+        /// The store, without passwords.
+        store: String,
+        /// Why.
+        source: waypost_store::StoreError,
+    },
+    /// Several of many could not be done: the first of them, and how many more.
+    #[error("{first} (and {more} more)")]
+    Several {
+        /// The first.
+        first: Box<Failure>,
+        /// How many others.
+        more: usize,
+    },
     /// A check found something; what it is stands on standard output.
     #[error("{0}")]
     Found(String),
@@ -99,6 +117,16 @@ fn one_line(error: &ImportError) -> String {
 }
 
 impl Failure {
+    /// Done, if there is no failure among many; else the first of them, and how many more there are.
+    pub(crate) fn first_of(failures: Vec<Failure>) -> Result<(), Failure> {
+        let more = failures.len().saturating_sub(1);
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some(first) if more == 0 => Err(first),
+            Some(first) => Err(Failure::Several { first: Box::new(first), more }),
+        }
+    }
+
     /// Whether whoever read the output went away.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
