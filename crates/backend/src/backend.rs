@@ -36,7 +36,8 @@ pub trait Backend {
     /// Answers the request.
     ///
     /// The exchange stays the caller's, so that a node can offer the same request to another child: a
-    /// child that has touched the body leaves a spent one behind (see [`crate::Body::spent`]).
+    /// child that has touched the body leaves a spent one behind (see [`crate::Body::spent`]), and one that
+    /// changes the request puts it back, also when it is given up (see [`crate::Restore`]).
     fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Call<'a>;
 
     /// Its name in the configuration.

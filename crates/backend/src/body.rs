@@ -173,6 +173,15 @@ impl Body {
         self
     }
 
+    /// Another body of the same bytes, if this one is in memory.
+    pub(crate) fn shared(&self) -> Option<Body> {
+        match &self.content {
+            Content::Empty => Some(Body::empty()),
+            Content::Bytes { bytes, .. } => Some(Body::bytes(bytes.clone())),
+            Content::Stream { .. } | Content::Ended | Content::Spent => None,
+        }
+    }
+
     /// Appends at least one and at most `room` bytes to `out`, or says that the body has ended. `room`
     /// is more than 0.
     pub fn poll_fill(

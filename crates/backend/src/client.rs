@@ -16,6 +16,7 @@ use crate::exchange::Exchange;
 use crate::failure::{Failure, FailureKind};
 use crate::health::{Finding, Health, Pace};
 use crate::response::Response;
+use crate::restore::Restore;
 use crate::upstream::{Options, Peers, Resolved, Upstream};
 use probe::Probing;
 
@@ -79,12 +80,13 @@ impl Client {
 
     async fn ask(&self, exchange: &mut Exchange) -> Result<Response, Failure> {
         let Some(host) = &self.options.host_header else { return self.send(exchange).await };
-        let own = exchange.request.fields.get(Name::Host).map(<[u8]>::to_vec);
-        set_host(exchange, Some(host.as_bytes()));
-        let result = self.send(exchange).await;
         // Whoever is asked next gets the request as it was.
-        set_host(exchange, own.as_deref());
-        result
+        let mut exchange = Restore::new(exchange);
+        exchange.save();
+        exchange.request.fields.remove(Name::Host);
+        // Checked when the configuration was read; a field that can't be sent is left out.
+        let _ = exchange.request.fields.push_known(Name::Host, host.as_bytes());
+        self.send(&mut exchange).await
     }
 
     async fn send(&self, exchange: &mut Exchange) -> Result<Response, Failure> {
@@ -122,15 +124,6 @@ fn authority(options: &ClientOptions) -> String {
 fn url(options: &ClientOptions) -> String {
     let scheme = if options.limits.tls.is_some() { "https" } else { "http" };
     format!("{scheme}://{}", authority(options))
-}
-
-fn set_host(exchange: &mut Exchange, host: Option<&[u8]>) {
-    let fields = &mut exchange.request.fields;
-    fields.remove(Name::Host);
-    if let Some(host) = host {
-        // It was checked when the configuration or the request was read; what can't be sent is left out.
-        let _ = fields.push_known(Name::Host, host);
-    }
 }
 
 /// Asks a client's server as long as no cluster does.

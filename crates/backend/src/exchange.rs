@@ -149,6 +149,11 @@ impl Notes {
         self.instance = instance.map(|text| self.keep(text));
     }
 
+    /// Forgets where the table led, because whoever was asked there has passed the request on.
+    pub fn forget_route(&mut self) {
+        (self.route, self.version_type, self.node, self.instance) = (None, None, None, None);
+    }
+
     /// Notes that an upstream of that address is asked now.
     pub fn set_upstream(&mut self, address: &str) {
         self.upstream = Some(self.keep(address));

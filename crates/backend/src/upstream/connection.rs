@@ -234,6 +234,9 @@ impl Connection {
         self.trailers = None;
         let fields = &exchange.request.fields;
         self.body = std::mem::take(&mut exchange.body);
+        if !self.body.is_empty() {
+            exchange.body = Body::spent();
+        }
         exchange.request.write_to(&mut self.output);
         if exchange.wants_upgrade {
             self.output.extend_from_slice(b"Connection: upgrade\r\n");

@@ -8,6 +8,7 @@ mod case;
 mod cluster;
 mod cookie;
 mod fields;
+mod outcomes;
 mod rate;
 mod redirect_target;
 mod server;
@@ -209,9 +210,12 @@ backends! {
     rate_limit: RateLimit,
     redirect: Redirect,
     respond: Respond,
+    retry: Retry,
     round_robin: RoundRobin,
     routes: Routes,
     switch: Switch,
+    timeout: Timeout,
+    try_pass: TryPass,
 }
 
 /// Adds what is wrong with single backends.

@@ -229,9 +229,9 @@ fn an_unknown_type_lists_the_known_ones() {
         [format!("w.toml:3: `backend.a.type`: \"clinet\" is not one of {known} (did you mean `client`?)")]
     );
     assert_eq!(
-        lines("entry = 'a'\n[backend.a]\ntype = 'try_pass'\nmembers = []"),
+        lines("entry = 'a'\n[backend.a]\ntype = 'content'\nmount = '/'"),
         [format!(
-            "w.toml:3: `backend.a.type`: \"try_pass\" is not supported in this version: use one of {known}"
+            "w.toml:3: `backend.a.type`: \"content\" is not supported in this version: use one of {known}"
         )]
     );
     assert_eq!(
