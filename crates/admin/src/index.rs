@@ -10,6 +10,8 @@ GET    /api/v1/table                   the table's state
 GET    /api/v1/routes                  every entry with its instances and their health; ?host= for one
 POST   /api/v1/routes                  changes the table: all the changes given, or none
 DELETE /api/v1/routes/HOST             removes an entry; ?address= or ?backend= for an instance of it
+GET    /api/v1/remap                   what is known of a memcached table
+POST   /api/v1/remap                   changes a memcached table: routes by URL
 GET    /api/v1/explain?url=URL         how a request would be routed
 GET    /api/v1/check                   entries that can't work
 POST   /api/v1/prune                   removes instances that do not answer

@@ -77,6 +77,10 @@ fn table(registry: &mut Registry, status: &TableStatus) {
     if let Some(following) = &status.following {
         let connected = f64::from(u8::from(following.connected));
         gauge("table_store_connected", "1 while the table's store is there", connected);
+        if let Some(cached) = following.cached {
+            let help = "Keys of the table whose decision is cached";
+            registry.register("table_cached", help, ConstGauge::<f64>::new(cached as f64));
+        }
         registry.register(
             "table_repaired",
             "Changes that the store did not tell of, found by comparing",

@@ -71,7 +71,9 @@ impl From<StoreError> for Problem {
         let detail = error.to_string();
         match error {
             StoreError::Invalid(_) => Self::invalid(detail),
-            StoreError::ReadOnly { .. } => Self::new(StatusCode::CONFLICT, detail),
+            StoreError::ReadOnly { .. } | StoreError::ByUrl { .. } | StoreError::ByHost { .. } => {
+                Self::new(StatusCode::CONFLICT, detail)
+            }
             StoreError::Closed | StoreError::Remote { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             }

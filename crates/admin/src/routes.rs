@@ -16,12 +16,14 @@ use waypost_backend::Explanation as Way;
 use waypost_table::check::{self, Connect};
 use waypost_table::explain::{self as table_explain, Explanation, Url};
 use waypost_table::listing::Listing;
+use waypost_table::remap::RemapExplanation;
 use waypost_table::{Applied, Change, InstanceRef, Outcome, Pattern, TableStatus, Target, member};
 
 use crate::asked::{Asked, Questions};
 use crate::listing::{ListingFormat, write_listing};
 use crate::pipe;
 use crate::problem::Problem;
+use crate::remap::need_entries;
 use crate::router::Membership;
 use crate::state::{Admin, blocking};
 
@@ -76,7 +78,11 @@ pub struct PrunedInstance {
 /// What `GET /api/v1/explain` says.
 #[derive(Serialize)]
 pub(crate) struct Explained {
-    table: Explanation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<Explanation>,
+    /// In place of the above, where the table is in memcached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remap: Option<RemapExplanation>,
     backends: Way,
 }
 
@@ -96,6 +102,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    need_entries(&admin)?;
     let (snapshot, router) = (admin.table().snapshot(), admin.router());
     if let Some(host) = query.host {
         let pattern = Pattern::parse(&host).map_err(|error| Problem::bad_request(error.to_string()))?;
@@ -183,9 +190,15 @@ pub(crate) async fn explain(
     let (snapshot, router) = (admin.table().snapshot(), admin.router());
     blocking(move || {
         let url = read_url(&asked)?;
-        let table = table_explain::explain(&snapshot, &asked.url, |instance| router.health(instance))
-            .map_err(|error| Problem::bad_request(error.to_string()))?;
-        Ok(Json(Explained { table, backends: router.explain(&asked.sketch(&url)) }))
+        let (table, remap) = match admin.remap() {
+            Some(remap) => (None, Some(remap.explain(url.scheme, &url.host, url.port)?)),
+            None => {
+                let health = |instance: &InstanceRef<'_>| router.health(instance);
+                let explained = table_explain::explain(&snapshot, &asked.url, health);
+                (Some(explained.map_err(|error| Problem::bad_request(error.to_string()))?), None)
+            }
+        };
+        Ok(Json(Explained { table, remap, backends: router.explain(&asked.sketch(&url)) }))
     })
     .await
 }
@@ -219,6 +232,11 @@ pub(crate) async fn check(
     blocking(move || {
         let (snapshot, skipped) = (admin.table().snapshot(), admin.table().skipped());
         let connect = connect.then(Connect::default);
+        if let Some(remap) = admin.remap() {
+            let problems = remap.check(connect.as_ref());
+            drop(place);
+            return Ok(Json(Checked { serial: 0, problems }));
+        }
         let backends = admin.router().backend_names();
         let mut problems = check::check(&snapshot, &skipped, Some(&backends), connect.as_ref());
         problems.extend(check::out_of_step(admin.table()));
@@ -230,6 +248,7 @@ pub(crate) async fn check(
 
 /// Takes no body; one that is sent is not read.
 pub(crate) async fn prune(State(admin): State<Arc<Admin>>, _body: Body) -> Result<Json<Pruned>, Problem> {
+    need_entries(&admin)?;
     let place = admin.transfers().acquire_owned().await;
     blocking(move || {
         let snapshot = admin.table().snapshot();

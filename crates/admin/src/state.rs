@@ -7,12 +7,12 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Router as Service, middleware};
 use tokio::sync::Semaphore;
-use waypost_table::{Table, TableStore};
+use waypost_table::{RemapTable, Table, TableStore};
 
 use crate::guard::guard;
 use crate::problem::Problem;
 use crate::router::{Router, VersionSets};
-use crate::{backends, health, index, metrics, routes, transfer};
+use crate::{backends, health, index, metrics, remap, routes, transfer};
 
 /// The longest body of a request that is taken whole. An import is not: it is read as it arrives.
 const MAX_BODY: usize = 8 << 20;
@@ -57,6 +57,11 @@ impl Admin {
         self.store.table()
     }
 
+    /// The table, if it holds routes by URL.
+    pub(crate) fn remap(&self) -> Option<Arc<RemapTable>> {
+        self.store().remap()
+    }
+
     pub(crate) fn router(&self) -> Arc<dyn Router> {
         Arc::clone(&self.router)
     }
@@ -83,6 +88,7 @@ impl Admin {
             .route("/api/v1/table", get(routes::status))
             .route("/api/v1/routes", get(routes::list).post(routes::change))
             .route("/api/v1/routes/{host}", delete(routes::remove))
+            .route("/api/v1/remap", get(remap::list).post(remap::change))
             .route("/api/v1/explain", get(routes::explain))
             .route("/api/v1/check", get(routes::check))
             .route("/api/v1/prune", post(routes::prune))

@@ -15,6 +15,7 @@ use waypost_table::{ImportMode, Imported};
 
 use crate::pipe;
 use crate::problem::Problem;
+use crate::remap::need_entries;
 use crate::state::{Admin, blocking};
 
 /// The longest import, in bytes: some ten million instances.
@@ -32,6 +33,7 @@ pub(crate) async fn import(
     body: Body,
 ) -> Result<Json<Imported>, Problem> {
     let Query(ImportQuery { mode }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    need_entries(&admin)?;
     let place = admin.transfers().acquire_owned().await;
     let store = admin.store();
     let (feed, reader) = pipe::reader_of(body, MAX_IMPORT);
@@ -57,7 +59,8 @@ fn unreadable(error: ImportError) -> Problem {
     }
 }
 
-pub(crate) async fn export(State(admin): State<Arc<Admin>>) -> Response {
+pub(crate) async fn export(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
+    need_entries(&admin)?;
     let snapshot = admin.table().snapshot();
     let place = admin.transfers().acquire_owned().await;
     let body = pipe::body_of(move |out| {
@@ -65,5 +68,5 @@ pub(crate) async fn export(State(admin): State<Arc<Admin>>) -> Response {
         drop(place);
         written
     });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }

@@ -1,16 +1,18 @@
 //! The address of a table's store, as `--table` and the configuration give it.
 //!
-//! The form is `KIND:PLACE`. Every kind the contract names is recognised; those that this version has no
-//! store for are told apart from addresses that are simply wrong.
+//! The form is `KIND:PLACE`; of memcached servers also a configuration string of libmemcached.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use waypost_memcached::{Address, AddressError};
+
 use crate::embedded::EmbeddedTable;
 use crate::file::FileTable;
 use crate::redis::{KINDS, RedisAddress, RedisAddressError, RedisTable};
+use crate::remap::RemapTable;
 use crate::store::{StoreError, TableStore};
 
 /// Where a table is kept.
@@ -22,21 +24,15 @@ pub enum TableAddress {
     File(PathBuf),
     /// `redis://…`, `rediss://…`, `redis+sentinel://…`, `valkey://…`: in a server.
     Redis(Box<RedisAddress>),
+    /// `memcached://…`, `memcached+unix://…`, `--SERVER=…`: in servers that are asked key by key.
+    Memcached(Box<Address>),
 }
 
 /// Why a text is no table address that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableAddressError {
-    /// A kind that is known, and not built in.
-    #[error(
-        "'{kind}' tables are not supported by this version: use embedded:DIR, file:ROUTES.toml or redis://HOST"
-    )]
-    Unsupported {
-        /// The kind, such as `memcached`.
-        kind: String,
-    },
     /// Not an address of any kind.
-    #[error("'{text}' is not a table address: use embedded:DIR, file:ROUTES.toml or redis://HOST{}", did_you_mean(.suggestion))]
+    #[error("'{text}' is not a table address: use embedded:DIR, file:ROUTES.toml, redis://HOST or memcached://HOST{}", did_you_mean(.suggestion))]
     Unknown {
         /// The text as given.
         text: String,
@@ -46,6 +42,9 @@ pub enum TableAddressError {
     /// The kind is right, and what follows is no address of a server.
     #[error("this is no address of a server: {0}")]
     Redis(#[from] RedisAddressError),
+    /// The kind is right, and what follows are no memcached servers.
+    #[error(transparent)]
+    Memcached(#[from] AddressError),
     /// The kind is right, and the place is missing.
     #[error("'{kind}:' lacks its {place}: write {kind}:{place}")]
     NoPlace {
@@ -60,8 +59,8 @@ fn did_you_mean(kind: &Option<&'static str>) -> String {
     kind.map(|kind| format!(" (did you mean '{kind}:'?)")).unwrap_or_default()
 }
 
-/// Kinds of the contract whose stores this version doesn't have.
-const LATER: [&str; 1] = ["memcached"];
+/// What the addresses of memcached servers begin with.
+const MEMCACHED: [&str; 3] = ["memcached://", "memcached+unix://", "--SERVER"];
 
 impl TableAddress {
     /// Reads an address.
@@ -73,16 +72,17 @@ impl TableAddress {
         if let Some(address) = RedisAddress::parse(text) {
             return Ok(TableAddress::Redis(Box::new(address?)));
         }
+        if MEMCACHED.iter().any(|start| text.starts_with(start)) {
+            return Ok(TableAddress::Memcached(Box::new(Address::parse(text)?)));
+        }
         let Some((kind, place)) = text.split_once(':') else { return Err(unknown(None)) };
         let (kind, hint) = match kind {
             "embedded" => ("embedded", "DIR"),
             "file" => ("file", "ROUTES.toml"),
-            later if LATER.contains(&later) && place.starts_with("//") => {
-                return Err(TableAddressError::Unsupported { kind: later.to_owned() });
-            }
             other => {
                 let close = |kind: &&&str| strsim::damerau_levenshtein(kind, other) <= 2;
-                return Err(unknown(["embedded", "file"].iter().chain(&KINDS).find(close).copied()));
+                let kinds = ["embedded", "file", "memcached"];
+                return Err(unknown(kinds.iter().chain(&KINDS).find(close).copied()));
             }
         };
         if place.is_empty() {
@@ -103,6 +103,7 @@ impl TableAddress {
     pub fn follow(&self, data: &Path) -> Result<Arc<dyn TableStore>, StoreError> {
         match self {
             TableAddress::Redis(address) => Ok(Arc::new(RedisTable::follow(address, data)?)),
+            TableAddress::Memcached(address) => Ok(Arc::new(RemapTable::follow(address)?)),
             TableAddress::Embedded(_) | TableAddress::File(_) => self.open(),
         }
     }
@@ -116,6 +117,7 @@ impl TableAddress {
             TableAddress::Embedded(directory) => Arc::new(EmbeddedTable::open(directory)?),
             TableAddress::File(path) => Arc::new(FileTable::open(path)?),
             TableAddress::Redis(address) => Arc::new(RedisTable::open(address)?),
+            TableAddress::Memcached(address) => Arc::new(RemapTable::open(address)?),
         })
     }
 
@@ -126,7 +128,7 @@ impl TableAddress {
     pub fn open_to_change(&self) -> Result<Arc<dyn TableStore>, StoreError> {
         match self {
             TableAddress::Redis(address) => Ok(Arc::new(RedisTable::open_to_change(address)?)),
-            TableAddress::Embedded(_) | TableAddress::File(_) => self.open(),
+            TableAddress::Embedded(_) | TableAddress::File(_) | TableAddress::Memcached(_) => self.open(),
         }
     }
 }
@@ -145,6 +147,7 @@ impl fmt::Display for TableAddress {
             TableAddress::Embedded(directory) => write!(f, "embedded:{}", directory.display()),
             TableAddress::File(path) => write!(f, "file:{}", path.display()),
             TableAddress::Redis(address) => address.fmt(f),
+            TableAddress::Memcached(address) => address.fmt(f),
         }
     }
 }
@@ -163,9 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_a_later_version_is_told_from_a_wrong_address() {
-        let error = TableAddress::parse("memcached://a,b").unwrap_err();
-        assert!(matches!(error, TableAddressError::Unsupported { .. }), "{error}");
+    fn what_is_wrong_with_an_address_is_said() {
         for text in ["", "waypost-data", "redis:h", "http://h/", "embeded:d"] {
             let error = TableAddress::parse(text).unwrap_err();
             assert!(matches!(error, TableAddressError::Unknown { .. }), "{text}: {error}");
@@ -174,6 +175,11 @@ mod tests {
         for text in ["redis://h:1", "rediss://h", "redis+sentinel://a,b/x", "valkey://h"] {
             assert!(matches!(TableAddress::parse(text), Ok(TableAddress::Redis(_))), "{text}");
         }
+        for text in ["memcached://a,b:1?hash=md5", "memcached+unix:///x", "--SERVER=a --SERVER=b:1/?3"] {
+            assert!(matches!(TableAddress::parse(text), Ok(TableAddress::Memcached(_))), "{text}");
+        }
+        let error = TableAddress::parse("memcached://a?hash=md6").unwrap_err();
+        assert!(error.to_string().contains("md5") && !error.to_string().contains('\n'), "{error}");
         let error = TableAddress::parse("redis://h:x").unwrap_err();
         assert!(error.to_string().contains("HOST:PORT"), "{error}");
         let error = TableAddress::parse("embeded:d").unwrap_err();

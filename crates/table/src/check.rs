@@ -148,7 +148,7 @@ pub fn out_of_step(table: &Table) -> Vec<Problem> {
 }
 
 /// The errors of those addresses that did not accept a connection.
-type Failures = BTreeMap<SocketAddr, String>;
+pub(crate) type Failures = BTreeMap<SocketAddr, String>;
 
 fn check_entry(
     entry: EntryRef<'_>,
@@ -224,7 +224,7 @@ fn addresses(snapshot: &Snapshot) -> BTreeSet<SocketAddr> {
 }
 
 /// Asks each address for a connection, and returns the failures.
-fn ask(addresses: BTreeSet<SocketAddr>, connect: &Connect) -> Failures {
+pub(crate) fn ask(addresses: BTreeSet<SocketAddr>, connect: &Connect) -> Failures {
     let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Failures::new());

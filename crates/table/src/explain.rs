@@ -127,7 +127,7 @@ pub fn explain(
         Match::AllDown(_) | Match::NoRoute | Match::NotLoaded => None,
     };
     let mut is_taken = false;
-    let steps = patterns(&host)
+    let steps = patterns(host.as_str())
         .map(|pattern| {
             let entry = snapshot.get(&pattern);
             let not_needed = is_taken;
@@ -195,8 +195,7 @@ impl Url {
 }
 
 /// Every pattern that matches a host, from the most to the least specific.
-fn patterns(host: &Host) -> impl Iterator<Item = String> {
-    let name = host.as_str();
+pub(crate) fn patterns(name: &str) -> impl Iterator<Item = String> {
     let labels = if name.starts_with('[') { "" } else { name };
     let wildcards = labels.match_indices('.').map(|(dot, _)| format!("*{}", &labels[dot..]));
     std::iter::once(name.to_owned()).chain(wildcards).chain(["*".to_owned()])

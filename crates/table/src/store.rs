@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{Change, ImportMode, Outcome};
 use crate::entry::EntryError;
+use crate::remap::RemapTable;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 
@@ -30,6 +31,12 @@ pub trait TableStore: Send + Sync {
     /// # Errors
     /// As [`apply`](Self::apply).
     fn import(&self, entries: Snapshot, mode: ImportMode) -> Result<Imported, StoreError>;
+
+    /// The store itself, if it is asked key by key (memcached): then its [`table`](Self::table) is empty, and
+    /// only its status says something.
+    fn remap(self: Arc<Self>) -> Option<Arc<RemapTable>> {
+        None
+    }
 }
 
 /// What [`TableStore::apply`] did.
@@ -129,6 +136,22 @@ pub enum StoreError {
         store: String,
         /// What happened, and what to do about it if that is known.
         detail: String,
+    },
+    /// The store holds routes by URL, not by host.
+    #[error(
+        "{store} holds one key an URL and can't list them: only `route add http://HOST:PORT/ http://TARGET:PORT/`, \
+         `route remove http://HOST:PORT/`, `route explain` and, of a running router, `route list` and \
+         `route check` work on it"
+    )]
+    ByUrl {
+        /// Its address.
+        store: String,
+    },
+    /// The store holds routes by host, not by URL.
+    #[error("{store} holds routes by host: write example.com, *.example.com or *, without a scheme")]
+    ByHost {
+        /// Its address.
+        store: String,
     },
     /// The store was closed.
     #[error("the table was closed")]

@@ -41,7 +41,7 @@ struct State {
 }
 
 /// What kind of store a table comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
     /// The embedded table, owned by this process.
@@ -50,6 +50,8 @@ pub enum SourceKind {
     File,
     /// A Redis or Valkey server.
     Redis,
+    /// Memcached servers, which are asked key by key: the table is not held in memory.
+    Memcached,
 }
 
 impl SourceKind {
@@ -91,6 +93,9 @@ pub struct Following {
     pub master: Option<MasterStatus>,
     /// How many changes it should have told of and didn't; they were found by comparing, and made good.
     pub repaired: u64,
+    /// How many keys are known, of a store that is asked key by key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<usize>,
 }
 
 /// The master of the replica that a table is read from.

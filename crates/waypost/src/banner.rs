@@ -28,6 +28,7 @@ impl fmt::Display for Banner<'_> {
         writeln!(out, "  admin       http://{}", self.admin)?;
         let entries = match self.table.entries {
             _ if !self.table.loaded => "not read yet".to_owned(),
+            _ if self.table.source == SourceKind::Memcached => "asked key by key".to_owned(),
             0 => "empty".to_owned(),
             1 => "1 host".to_owned(),
             count => format!("{count} hosts"),
@@ -39,7 +40,7 @@ impl fmt::Display for Banner<'_> {
                 out,
                 "Routes are in that file, and are followed as you edit it. Look at them with\n"
             )?,
-            SourceKind::Embedded | SourceKind::Redis => {
+            SourceKind::Embedded | SourceKind::Redis | SourceKind::Memcached => {
                 writeln!(out, "Route a host to a server of yours, and ask for it:\n")?
             }
         }
@@ -53,6 +54,11 @@ impl fmt::Display for Banner<'_> {
             SourceKind::Embedded | SourceKind::Redis => {
                 writeln!(out, "  {} route add example.localhost 127.0.0.1:9000{admin}", self.program)?;
                 writeln!(out, "  curl -H 'Host: example.localhost' http://{http}/")
+            }
+            SourceKind::Memcached => {
+                let program = self.program;
+                writeln!(out, "  {program} route add http://{http}/ http://127.0.0.1:9000/{admin}")?;
+                writeln!(out, "  curl http://{http}/")
             }
         }
     }

@@ -116,7 +116,7 @@ impl Running {
         let access_log = Arc::new(AccessLog::open(config.access_log(), log_options)?);
 
         let registry = Registry::new();
-        let tree = Arc::new(Tree::new(Arc::clone(&config), Arc::clone(store.table())));
+        let tree = Arc::new(Tree::new(Arc::clone(&config), &store));
         let life = Life::of(&registry);
         let panel = Arc::new(Panel::new(Arc::clone(&tree), Arc::clone(&registry)));
         let admin_socket = AdminServer::bind(config.listen.admin)?;
@@ -179,7 +179,7 @@ impl Running {
                 return;
             }
         };
-        let tree = Arc::new(Tree::new(Arc::clone(&config), Arc::clone(self.store.table())));
+        let tree = Arc::new(Tree::new(Arc::clone(&config), &self.store));
         for what in needs_restart(&self.config, &config) {
             tracing::warn!("{what} has changed in the configuration: that takes a restart");
         }

@@ -11,7 +11,7 @@ use waypost_backend::Backend;
 use waypost_backend::upstream::Peers;
 use waypost_http1::HeadLimits;
 use waypost_proxy::{Forwarding, Limits};
-use waypost_table::Table;
+use waypost_table::{RemapTable, Table, TableStore};
 
 use crate::backends::{BackendSpec, Site};
 use crate::config::Config;
@@ -20,17 +20,23 @@ use crate::config::Config;
 pub(crate) struct Tree {
     config: Arc<Config>,
     table: Arc<Table>,
+    /// The table, if it is in memcached.
+    remap: Option<Arc<RemapTable>>,
 }
 
 impl Tree {
-    /// A tree of this configuration over this table.
-    pub(crate) fn new(config: Arc<Config>, table: Arc<Table>) -> Self {
-        Self { config, table }
+    /// A tree of this configuration over this store's table.
+    pub(crate) fn new(config: Arc<Config>, store: &Arc<dyn TableStore>) -> Self {
+        let remap = Arc::clone(store).remap();
+        if let Some(remap) = &remap {
+            remap.set_wildcards(config.table.wildcards);
+        }
+        Self { config, table: Arc::clone(store.table()), remap }
     }
 
     /// Builds the tree over a worker's connections, on its thread.
     pub(crate) fn build(&self, peers: &Rc<Peers>) -> Rc<dyn Backend> {
-        Site::new(&self.config, &self.table, peers).backend(&self.config.general.entry)
+        Site::new(&self.config, &self.table, self.remap.as_ref(), peers).backend(&self.config.general.entry)
     }
 
     /// The backends that entries of the table may point at.

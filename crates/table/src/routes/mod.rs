@@ -243,7 +243,7 @@ fn was_tried(instance: &InstanceRef<'_>, tried: &[Target]) -> bool {
 
 /// Whether another instance may be asked: nothing has acted upon the request, or doing so twice does no
 /// harm, and its body is still whole.
-fn may_go_elsewhere(failure: &Failure, exchange: &Exchange) -> bool {
+pub(crate) fn may_go_elsewhere(failure: &Failure, exchange: &Exchange) -> bool {
     match failure.kind {
         FailureKind::Connect { .. } | FailureKind::Down { .. } | FailureKind::Unavailable { .. } => {
             !exchange.body.is_touched()
@@ -254,12 +254,12 @@ fn may_go_elsewhere(failure: &Failure, exchange: &Exchange) -> bool {
     }
 }
 
-fn unavailable(pattern: &str) -> Response {
+pub(crate) fn unavailable(pattern: &str) -> Response {
     let text = format!("waypost: no instance of {pattern} is available");
     retry_later(Response::text(StatusCode::SERVICE_UNAVAILABLE, text))
 }
 
-fn retry_later(mut response: Response) -> Response {
+pub(crate) fn retry_later(mut response: Response) -> Response {
     response.add(Name::RetryAfter, b"1");
     response
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use waypost_backend::Backend as Node;
 use waypost_backend::upstream::{Options, Peers};
-use waypost_table::Table;
+use waypost_table::{RemapTable, Table};
 
 use crate::config::{Config, Key, Place, Section, Source, Written, read_section};
 
@@ -86,13 +86,19 @@ impl Findings<'_> {
 pub struct Site<'a> {
     config: &'a Config,
     table: &'a Arc<Table>,
+    remap: Option<&'a Arc<RemapTable>>,
     peers: &'a Rc<Peers>,
     built: BTreeMap<String, Rc<dyn Node>>,
 }
 
 impl<'a> Site<'a> {
-    pub(crate) fn new(config: &'a Config, table: &'a Arc<Table>, peers: &'a Rc<Peers>) -> Self {
-        Self { config, table, peers, built: BTreeMap::new() }
+    pub(crate) fn new(
+        config: &'a Config,
+        table: &'a Arc<Table>,
+        remap: Option<&'a Arc<RemapTable>>,
+        peers: &'a Rc<Peers>,
+    ) -> Self {
+        Self { config, table, remap, peers, built: BTreeMap::new() }
     }
 
     /// The whole configuration.
@@ -103,6 +109,11 @@ impl<'a> Site<'a> {
     /// The route table.
     pub fn table(&self) -> &'a Arc<Table> {
         self.table
+    }
+
+    /// The route table, if it is in memcached.
+    pub fn remap(&self) -> Option<&'a Arc<RemapTable>> {
+        self.remap
     }
 
     /// The worker's connections to servers; what all workers share is its registry.

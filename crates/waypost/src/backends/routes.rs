@@ -4,14 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use waypost_backend::Backend;
-use waypost_table::{Balance, Routes as Leaf, RoutesOptions};
+use waypost_table::{Balance, Remap, RemapOptions, Routes as Leaf, RoutesOptions};
 
 use super::cookie::CookieName;
 use super::{BackendType, Child, Site, upstream};
 use crate::config::section;
 
 section! {
-    /// The route table. One called `routes` exists without being written.
+    /// The route table. One called `routes` exists without being written. A memcached table names no backends
+    /// and has one server a route: then the keys here are of no account.
     Routes {
         /// How an instance is chosen. Not set: as `[table]` says.
         balance: Option<Balance> = None,
@@ -30,8 +31,18 @@ impl BackendType for Routes {
     }
 
     fn build(&self, name: &str, site: &mut Site<'_>) -> Rc<dyn Backend> {
-        let below = site.backends(&self.backends);
         let (limits, table) = (&site.config().limits, &site.config().table);
+        if let Some(remap) = site.remap() {
+            let options = RemapOptions {
+                ttl: table.ttl,
+                negative_ttl: table.negative_ttl,
+                preserve_host: table.preserve_host,
+                tries: table.tries,
+                limits: upstream(limits.connect_timeout, limits.response_timeout),
+            };
+            return Rc::new(Remap::new(name, Arc::clone(remap), options, Rc::clone(site.peers())));
+        }
+        let below = site.backends(&self.backends);
         let options = RoutesOptions {
             balance: self.balance.unwrap_or(table.balance),
             tries: table.tries,

@@ -49,7 +49,8 @@ impl Setting for StatsAddress {
 
 impl Setting for TableAddress {
     fn kind() -> String {
-        "an address as \"embedded:DIR\", \"file:ROUTES.toml\" or \"redis://HOST\"".into()
+        "an address as \"embedded:DIR\", \"file:ROUTES.toml\", \"redis://HOST\" or \"memcached://HOST\""
+            .into()
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -102,7 +102,8 @@ section! {
     Table {
         /// Where the table is: `embedded:DIR`; `file:ROUTES.toml` (kept by hand, followed as it changes); or a
         /// Redis or Valkey server, `redis://`, `rediss://` (TLS), `valkey://` or `redis+sentinel://`, see
-        /// [the Redis table](redis-table.md). Not set: embedded in `data`.
+        /// [the Redis table](redis-table.md); or memcached servers, `memcached://`, see
+        /// [the memcached table](memcached-table.md). Not set: embedded in `data`.
         url: Option<TableAddress> = None => flag "table" "URL" "WAYPOST_TABLE",
         /// How an instance is chosen among those that can be: `p2c` takes the less busy of two drawn at random,
         /// `hash` goes by the client's address.
@@ -115,6 +116,15 @@ section! {
         /// says which. An instance that can't prove it gets no request: another one is tried, and without one the
         /// answer is 503.
         tls: ServerTls = ServerTls::default(),
+        /// Memcached tables: how long a route is used before it is asked for again, in the background. 0: it is
+        /// asked for with every request.
+        ttl: Duration = seconds(1),
+        /// Memcached tables: how long it is remembered that there is no route.
+        negative_ttl: Duration = seconds(1),
+        /// Memcached tables: whether keys with `*` in place of a host's left labels are tried as well.
+        wildcards: bool = false,
+        /// Memcached tables: whether the client's `Host` is kept. Otherwise it becomes the server of the route.
+        preserve_host: bool = false,
     }
 }
 

@@ -6,11 +6,11 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use uuid::Uuid;
 use waypost_admin::{ChangeRequest, Membership, SetKind};
-use waypost_table::member::{DEFAULT_WEIGHT, parse_address};
-use waypost_table::{Change, Member, Outcome, Pattern, Scheme, TableAddress};
+use waypost_table::member::DEFAULT_WEIGHT;
+use waypost_table::{Change, Member, Outcome, Scheme, TableAddress};
 
-use super::parse_host;
 use super::source::{Routes, Source};
+use super::{Name, Place, addresses, parse_name, parse_place, remap, target};
 use crate::config::{Setting, StatsAddress};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -19,15 +19,16 @@ use crate::version_sets::VersionSets;
 /// Add instances to a host.
 ///
 /// Adding one that is there changes nothing, and says so; one that is there with other attributes gets these.
+/// In a memcached table a route is for an URL and leads to one: http://HOST:PORT/ http://TARGET:PORT/.
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// The host: example.com, *.example.com (any depth below it) or * (every host)
-    #[arg(value_parser = parse_host)]
-    host: Pattern,
+    #[arg(value_name = "HOST", value_parser = parse_name)]
+    name: Name,
 
     /// Addresses of instances, as 10.0.0.1:8080 or [::1]:8080
-    #[arg(value_name = "ADDR", required_unless_present = "backend", value_parser = parse_address)]
-    addresses: Vec<SocketAddr>,
+    #[arg(value_name = "ADDR", required_unless_present = "backend", value_parser = parse_place)]
+    places: Vec<Place>,
 
     /// The key of the version type, by which requests are counted
     #[arg(long, value_name = "K")]
@@ -58,7 +59,7 @@ pub(crate) struct Add {
     scheme: Scheme,
 
     /// A backend of the configuration that serves this host in place of addresses
-    #[arg(long, value_name = "NAME", conflicts_with = "addresses")]
+    #[arg(long, value_name = "NAME", conflicts_with = "places")]
     backend: Option<String>,
 
     /// Count the version type to this workspace
@@ -92,10 +93,21 @@ fn scheme() -> impl TypedValueParser<Value = Scheme> {
 
 impl Add {
     pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let members = self.members()?;
+        let host = match &self.name {
+            Name::Key(key) => {
+                let key = key.clone();
+                self.only_a_target()?;
+                let target = target(&key, self.places)?;
+                let lacking = || Failure::Other(format!("{key} leads to a server: add http://TARGET:PORT/"));
+                let target = target.ok_or_else(lacking)?;
+                return remap::add(self.source, key, target, self.json, output);
+            }
+            Name::Host(host) => host.clone(),
+        };
+        let addresses = addresses(&host, self.places.clone())?;
+        let members = self.members(&addresses)?;
         let memberships = self.memberships()?;
         let sets = self.sets_address();
-        let host = self.host;
         let change = |member: &Member| Change::AddInstance { host: host.clone(), member: member.clone() };
         let mut request = ChangeRequest { changes: members.iter().map(change).collect(), memberships };
         let routes = self.source.open_to_change()?;
@@ -120,8 +132,28 @@ impl Add {
         Ok(())
     }
 
-    fn members(&self) -> Result<Vec<Member>, Failure> {
-        if self.addresses.len() > 1 && (self.instance.is_some() || self.instance_id.is_some()) {
+    /// Refuses what only instances of a host have.
+    fn only_a_target(&self) -> Result<(), Failure> {
+        let flags = [
+            (self.version_type.is_some(), "--version-type"),
+            (self.node.is_some(), "--node"),
+            (self.instance.is_some(), "--instance"),
+            (self.instance_id.is_some(), "--instance-id"),
+            (self.weight != DEFAULT_WEIGHT, "--weight"),
+            (self.path.is_some(), "--path"),
+            (self.scheme != Scheme::Http, "--scheme"),
+            (self.backend.is_some(), "--backend"),
+        ];
+        match flags.into_iter().find(|(given, _)| *given) {
+            None => Ok(()),
+            Some((_, flag)) => Err(Failure::Other(format!(
+                "{flag} does not fit a route by URL, which leads to one server: leave it out"
+            ))),
+        }
+    }
+
+    fn members(&self, addresses: &[SocketAddr]) -> Result<Vec<Member>, Failure> {
+        if addresses.len() > 1 && (self.instance.is_some() || self.instance_id.is_some()) {
             let message = "--instance and --instance-id name one instance: add the addresses one by one";
             return Err(Failure::Other(message.into()));
         }
@@ -140,7 +172,7 @@ impl Add {
         };
         match &self.backend {
             Some(name) => Ok(vec![member(Member::of_backend(name))?]),
-            None => self.addresses.iter().map(|address| member(Member::at(*address))).collect(),
+            None => addresses.iter().map(|address| member(Member::at(*address))).collect(),
         }
     }
 
@@ -165,8 +197,8 @@ impl Add {
             (Some(address), _) => Some(address.clone()),
             (None, TableAddress::Embedded(directory)) => Some(StatsAddress::Embedded(directory.clone())),
             (None, TableAddress::Redis(address)) => Some(StatsAddress::Redis(address.clone())),
-            // Kept by hand: the change itself is refused.
-            (None, TableAddress::File(_)) => None,
+            // Kept by hand, or by URL: the change itself is refused.
+            (None, TableAddress::File(_) | TableAddress::Memcached(_)) => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use waypost_admin::{Pruned, PrunedInstance};
 use waypost_table::check::{self, Connect, Problem};
 
+use super::remap::need_entries;
 use super::source::{Routes, Source};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -67,6 +68,7 @@ fn check(routes: &Routes) -> Result<Checked, Failure> {
     match routes {
         Routes::Router(api) => Ok(api.get("/api/v1/check", &[])?),
         Routes::Store(store) => {
+            need_entries(store)?;
             let table = store.table();
             let snapshot = table.snapshot();
             let mut problems = check::check(&snapshot, &table.skipped(), None, Some(&Connect::default()));
@@ -80,6 +82,7 @@ fn prune(routes: &Routes) -> Result<Pruned, Failure> {
     match routes {
         Routes::Router(api) => Ok(api.post("/api/v1/prune", &serde_json::json!({}))?),
         Routes::Store(store) => {
+            need_entries(store)?;
             let unreachable = check::unreachable(&store.table().snapshot(), &Connect::default());
             let applied = store.apply(check::prune(&unreachable))?;
             Ok(Pruned::of(unreachable, &applied))

@@ -3,7 +3,8 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use waypost_table::Health;
-use waypost_table::explain::{self, Explanation};
+use waypost_table::explain::{self, Explanation, Url};
+use waypost_table::remap::RemapExplanation;
 
 use super::source::{Routes, Source};
 use crate::command::backend::{Step, show_way};
@@ -29,7 +30,12 @@ pub(crate) struct Explain {
 
 #[derive(Serialize, Deserialize)]
 struct Explained {
-    table: Explanation,
+    /// None where the table is in memcached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<Explanation>,
+    /// In place of the above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remap: Option<RemapExplanation>,
     /// Known to a running router only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     backends: Option<Step>,
@@ -41,14 +47,30 @@ impl Explain {
             Routes::Router(api) => api.get("/api/v1/explain", &[("url", &self.url)])?,
             Routes::Store(store) => {
                 let snapshot = store.table().snapshot();
-                let table = explain::explain(&snapshot, &self.url, |_| Health::Unknown)?;
-                Explained { table, backends: None }
+                match store.remap() {
+                    Some(table) => {
+                        // What a router is configured to try is not known here: everything there is.
+                        table.set_wildcards(true);
+                        let Url { scheme, host, port, .. } = Url::parse(&self.url)?;
+                        let remap = Some(table.explain(scheme, &host, port)?);
+                        Explained { table: None, remap, backends: None }
+                    }
+                    None => {
+                        let table = explain::explain(&snapshot, &self.url, |_| Health::Unknown)?;
+                        Explained { table: Some(table), remap: None, backends: None }
+                    }
+                }
             }
         };
         if self.json {
             return output.json(&explained);
         }
-        output.text(&explained.table)?;
+        if let Some(table) = &explained.table {
+            output.text(table)?;
+        }
+        if let Some(remap) = &explained.remap {
+            output.text(remap)?;
+        }
         match &explained.backends {
             Some(way) => {
                 output.line("through the backends:")?;

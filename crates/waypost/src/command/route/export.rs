@@ -3,6 +3,7 @@
 use clap::Args;
 use waypost_table::transfer;
 
+use super::remap::need_entries;
 use super::source::{Routes, Source};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -21,6 +22,7 @@ impl Export {
         match self.source.open()? {
             Routes::Router(api) => api.copy("/api/v1/export", "application/x-ndjson", output),
             Routes::Store(store) => {
+                need_entries(&store)?;
                 let snapshot = store.table().snapshot();
                 output.with(|out| transfer::export(&snapshot, out))
             }

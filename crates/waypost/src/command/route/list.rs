@@ -8,8 +8,8 @@ use waypost_admin::{ListingFormat, write_listing};
 use waypost_table::listing::{ListedEntry, ListedInstance, Listing, sorted};
 use waypost_table::{Following, Health, Pattern, Table, TableStatus};
 
-use super::parse_host;
 use super::source::{Routes, Source};
+use super::{parse_host, remap};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::output::{Colour, Output};
@@ -17,7 +17,8 @@ use crate::output::{Colour, Output};
 /// Show every entry with its instances and their health.
 ///
 /// Subdomains stand behind their domain. At the top are the table's serial and, if its store is another
-/// program's, how old the table is; behind a replica, its master's serial as well.
+/// program's, how old the table is; behind a replica, its master's serial as well. Of a memcached table, which
+/// can't be listed, it shows what the router knows.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only the entry of this host, as it was added
@@ -72,7 +73,26 @@ const PATH: &str = "/api/v1/routes";
 
 impl List {
     pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        match (self.source.open()?, self.host) {
+        let routes = self.source.open()?;
+        match &routes {
+            Routes::Router(api) if remap::is_remap(api)? => {
+                if let Some(host) = &self.host {
+                    let message = format!(
+                        "the routes of a memcached table are by URL: look for {host} in the whole list"
+                    );
+                    return Err(Failure::Other(message));
+                }
+                if !self.json {
+                    let standing: Standing = api.get(STATUS_PATH, &[])?;
+                    let words = standing.words();
+                    output.line(output.paint(Colour::Faint, format_args!("memcached table{words}")))?;
+                }
+                return remap::show_known(api, self.json, output);
+            }
+            Routes::Router(_) => {}
+            Routes::Store(store) => remap::need_entries(store)?,
+        }
+        match (routes, self.host) {
             (Routes::Router(api), Some(host)) => {
                 let listing: Listing = api.get(PATH, &[("host", host.as_str())])?;
                 if self.json {

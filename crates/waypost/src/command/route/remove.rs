@@ -1,29 +1,27 @@
 //! `waypost route remove`.
 
-use std::net::SocketAddr;
-
 use clap::Args;
 use waypost_admin::ChangeRequest;
-use waypost_table::member::parse_address;
-use waypost_table::{Change, Outcome, Pattern, Target};
+use waypost_table::{Change, Outcome, Target};
 
-use super::parse_host;
 use super::source::Source;
+use super::{Name, Place, addresses, parse_name, parse_place, remap, target};
 use crate::failure::Failure;
 use crate::output::Output;
 
 /// Remove instances of a host, or the host with all of them.
 ///
-/// Removing what is not there changes nothing, and says so.
+/// Removing what is not there changes nothing, and says so. In a memcached table a route is for an URL:
+/// http://HOST:PORT/.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// The host, as it was added
-    #[arg(value_parser = parse_host)]
-    host: Pattern,
+    #[arg(value_name = "HOST", value_parser = parse_name)]
+    name: Name,
 
     /// Addresses of the instances to remove; none: the whole entry
-    #[arg(value_name = "ADDR", value_parser = parse_address)]
-    addresses: Vec<SocketAddr>,
+    #[arg(value_name = "ADDR", value_parser = parse_place)]
+    places: Vec<Place>,
 
     /// Remove the route to this backend
     #[arg(long, value_name = "NAME")]
@@ -39,8 +37,17 @@ pub(crate) struct Remove {
 
 impl Remove {
     pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let host = self.host;
-        let addresses = self.addresses.into_iter().map(Target::Address);
+        let host = match self.name {
+            Name::Key(key) => {
+                if self.backend.is_some() {
+                    return Err(Failure::Other(format!("{key} leads to a server: leave --backend out")));
+                }
+                let target = target(&key, self.places)?;
+                return remap::remove(self.source, key, target, self.json, output);
+            }
+            Name::Host(host) => host,
+        };
+        let addresses = addresses(&host, self.places)?.into_iter().map(Target::Address);
         let targets: Vec<Target> = addresses.chain(self.backend.map(Target::Backend)).collect();
         let changes = match targets.is_empty() {
             true => vec![Change::RemoveEntry { host: host.clone() }],

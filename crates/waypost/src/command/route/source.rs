@@ -17,7 +17,8 @@ pub(super) struct Source {
     #[command(flatten)]
     router: RouterArgs,
 
-    /// Work on this store directly, without a router: embedded:DIR, file:ROUTES.toml or redis://HOST
+    /// Work on this store directly, without a router: embedded:DIR, file:ROUTES.toml, redis://HOST or
+    /// memcached://HOST
     #[arg(long, value_name = "URL")]
     table: Option<TableAddress>,
 }
