@@ -6,6 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::json;
+use waypost_tests::tls::{Authority, TlsFront};
 use waypost_tests::{Memcached, Process, Router, Upstream, eventually};
 
 /// A decision that is as good as never old.
@@ -309,7 +311,7 @@ for number in range(100):
     assert client.set('http://h%d.test:80/' % number, '{}')",
         to(&upstream)
     ));
-    let url = format!("memcached://{}?distribution=consistent&hash=md5", addresses.join(","));
+    let url = format!("memcached://{}?distribution=consistent", addresses.join(","));
     let router = Router::with().config(config("0s", "0s", "")).flag("--table", url).start();
     router.await_ready();
     for number in 0..100 {
@@ -320,17 +322,34 @@ for number in range(100):
 }
 
 #[test]
-fn a_server_that_is_down_is_502_and_then_503_until_it_is_back() {
+fn a_server_that_is_down_is_503_until_it_is_back() {
     let (memcached, mut upstream) = (Memcached::start(), Upstream::named("here"));
     memcached.set("http://a.test:80/", to(&upstream));
     let router = asking(&memcached);
     router.await_answer("a.test", Ok("here"));
     upstream.stop();
-    assert_eq!(router.answer_of("a.test"), Err(502));
-    let response = router.connect().get("a.test", "/");
-    assert_eq!((response.status, response.fields.has("retry-after")), (503, true));
+    for _ in 0..2 {
+        let response = router.connect().get("a.test", "/");
+        assert_eq!((response.status, response.fields.has("retry-after")), (503, true));
+    }
     upstream.resume();
     router.await_answer("a.test", Ok("here"));
+}
+
+#[test]
+fn an_https_value_is_spoken_to_over_tls_and_must_have_its_servers_name() {
+    let (memcached, upstream, authority) = (Memcached::start(), Upstream::named("here"), Authority::new());
+    let front = TlsFront::with(&upstream, &authority.issue("DNS:localhost"), json!({}));
+    let port = front.address().port();
+    memcached.set("http://a.test:80/", format!("https://localhost:{port}/"));
+    memcached.set("http://wrong.test:80/", format!("https://127.0.0.1:{port}/"));
+    let trust = format!("tls = {{ ca = '{}' }}", authority.ca().display());
+    let router = with(&memcached, &config("0s", "0s", &trust));
+    for _ in 0..2 {
+        assert_eq!(router.answer_of("a.test").as_deref(), Ok("here"));
+        assert_eq!(router.answer_of("wrong.test"), Err(503), "its certificate has another name");
+    }
+    assert_eq!(upstream.requests()[0].fields.all("host"), ["localhost"]);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn a_running_router_lists_and_checks_what_it_knows() {
     assert_eq!(router.answer_of("www.a.test").as_deref(), Ok("here"));
     let checked = router.cli_ok(["route", "check"]);
     assert_eq!(checked.stdout, "every entry can work\n");
-    assert_eq!(router.answer_of("down.test"), Err(502));
+    assert_eq!(router.answer_of("down.test"), Err(503));
     assert_eq!(router.answer_of("bad.test"), Err(404));
     assert_eq!(router.answer_of("missing.test"), Err(404));
     let listed = router.cli_ok(["route", "list"]).stdout;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use waypost_backend::upstream::{Options, Peers, Resolved, Upstream};
-use waypost_backend::{Backend, Call, Exchange, Explanation, Failure, FailureKind, Report, Response, Sketch};
+use waypost_backend::upstream::{Options, Peers, Resolved, Tls, Upstream};
+use waypost_backend::{Backend, Call, Exchange, Explanation, Failure, Report, Response, Sketch};
 use waypost_http1::{Name, Scheme};
 
 use super::RemapTable;
@@ -36,6 +36,10 @@ pub struct RemapOptions {
     pub tries: u32,
     /// Limits on talking to servers.
     pub limits: Options,
+    /// TLS to servers whose scheme is `https`.
+    pub tls: Tls,
+    /// The name that their certificates must have; none: the server's in the value.
+    pub server_name: Option<String>,
 }
 
 /// A memcached table as a backend, one worker's.
@@ -156,11 +160,18 @@ impl Remap {
     }
 
     fn way(&self, decision: &Arc<Decision>, target: &RouteTarget) -> Way {
-        Way {
-            decision: Arc::clone(decision),
-            server: Resolved::new(target.host(), target.port()),
-            upstream: self.http.clone(),
-        }
+        let upstream = match target.scheme() {
+            Scheme::Http => self.http.clone(),
+            Scheme::Https => {
+                let RemapOptions { limits, tls, server_name, .. } = &self.options;
+                let name = server_name.as_deref().unwrap_or(target.host());
+                let over_tls =
+                    Options { tls: Some(tls.clone()), server_name: Some(name.to_owned()), ..limits.clone() };
+                Upstream::new(Rc::clone(&self.peers), over_tls)
+            }
+        };
+        let server = Resolved::new(target.host(), target.port());
+        Way { decision: Arc::clone(decision), server, upstream }
     }
 
     async fn send(
@@ -170,10 +181,6 @@ impl Remap {
         target: &RouteTarget,
         exchange: &mut Exchange,
     ) -> Result<Response, Failure> {
-        if target.scheme() == Scheme::Https {
-            let what = format!("{key} leads to {target}: this version can't speak https to servers");
-            return Err(Failure::unsent(FailureKind::Unavailable { what }));
-        }
         if !self.options.preserve_host {
             exchange.request.fields.remove(Name::Host);
             // A target's server is a valid host, which a field can always hold.
@@ -194,10 +201,11 @@ impl Remap {
                 result => return result,
             }
         }
-        match last {
-            Some(failure) => Err(failure),
-            None => Ok(unavailable(key)),
+        // Nobody is left: the log has to say what was wrong with the last that was.
+        if let Some(failure) = last {
+            exchange.notes.error = Some(failure.to_string());
         }
+        Ok(unavailable(key))
     }
 }
 

@@ -39,6 +39,8 @@ impl BackendType for Routes {
                 preserve_host: table.preserve_host,
                 tries: table.tries,
                 limits: upstream(limits.connect_timeout, limits.response_timeout),
+                tls: table.tls.tls.clone(),
+                server_name: table.tls.server_name.clone(),
             };
             return Rc::new(Remap::new(name, Arc::clone(remap), options, Rc::clone(site.peers())));
         }

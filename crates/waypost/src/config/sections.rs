@@ -115,6 +115,7 @@ section! {
         /// The name that a certificate must have is the host that the request asks for, unless `server_name`
         /// says which. An instance that can't prove it gets no request: another one is tried, and without one the
         /// answer is 503.
+        /// In a memcached table it is the server of a route whose certificate must have its name.
         tls: ServerTls = ServerTls::default(),
         /// Memcached tables: how long a route is used before it is asked for again, in the background. 0: it is
         /// asked for with every request.
