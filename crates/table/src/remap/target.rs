@@ -166,7 +166,7 @@ mod tests {
             (b"ftp://a:21/", RouteTargetError::Scheme("ftp".to_owned())),
             (b"http://a", NoPort),
             (b"http://a/", NoPort),
-            (b"http://[::1", NoPort),
+            (b"http://[::1", RouteTargetError::Server(HostError::Ipv6)),
             (b"http://:80/", RouteTargetError::Server(HostError::Empty)),
             (b"http://a b:80/", RouteTargetError::Server(HostError::Character(b' '))),
             (b"http://a\r\nX:80/", RouteTargetError::Server(HostError::Character(b'\r'))),
