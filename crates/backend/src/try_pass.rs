@@ -217,3 +217,83 @@ impl Backend for TryPass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    /// A backend that is as it is told, and takes two looks to say so.
+    struct Told {
+        up: Cell<bool>,
+        probed: Cell<u32>,
+    }
+
+    impl Told {
+        fn new(up: bool) -> Rc<Told> {
+            Rc::new(Told { up: Cell::new(up), probed: Cell::new(0) })
+        }
+    }
+
+    impl Backend for Told {
+        fn call<'a>(&'a self, _: &'a mut Exchange) -> Call<'a> {
+            Box::pin(std::future::ready(Ok(Response::new(StatusCode::OK))))
+        }
+
+        fn name(&self) -> &str {
+            "told"
+        }
+
+        fn is_up(&self) -> bool {
+            self.up.get()
+        }
+
+        fn probe(&self) -> Probe<'_> {
+            let mut looks = 0;
+            Box::pin(poll_fn(move |_| {
+                looks += 1;
+                if looks == 1 {
+                    return Poll::Pending;
+                }
+                self.probed.set(self.probed.get() + 1);
+                let number = self.probed.get();
+                Poll::Ready(if self.up.get() { Ok(()) } else { Err(format!("down, probe {number}")) })
+            }))
+        }
+
+        fn report(&self) -> Report {
+            let (name, detail) = (String::new(), String::new());
+            Report { name, kind: "told", up: self.up.get(), detail, health: None, children: Vec::new() }
+        }
+
+        fn explain(&self, _: &Sketch<'_>) -> Explanation {
+            let (backend, says) = (String::new(), String::new());
+            Explanation { backend, kind: "told", says, detail: None, next: Vec::new() }
+        }
+    }
+
+    fn try_pass(members: &[Rc<Told>]) -> TryPass {
+        let options = TryPassOptions { pass_on: Outcomes::default(), restart_on: None, replay_limit: 1 };
+        let members = members.iter().map(|member| Rc::clone(member) as Rc<dyn Backend>).collect();
+        TryPass::new("site", members, options, Timers::new())
+    }
+
+    #[test]
+    fn it_is_up_when_all_its_members_are_and_a_probe_asks_each() {
+        let members = [Told::new(true), Told::new(true), Told::new(true)];
+        let node = try_pass(&members);
+        let mut cx = Context::from_waker(Waker::noop());
+        for (down, well) in [(None, Ok(())), (Some(1), Err("down, probe 2".to_owned()))] {
+            if let Some(down) = down {
+                members[down].up.set(false);
+            }
+            assert_eq!(node.is_up(), well.is_ok());
+            let mut probe = pin!(node.probe());
+            assert!(probe.as_mut().poll(&mut cx).is_pending(), "all are asked side by side");
+            assert_eq!(probe.as_mut().poll(&mut cx), Poll::Ready(well));
+        }
+        assert!(members.iter().all(|member| member.probed.get() == 2), "also behind one that is down");
+    }
+}

@@ -8,7 +8,7 @@ use waypost_http1::Name;
 
 /// A client that sends these pieces, with a pause before each.
 struct Client {
-    pieces: std::vec::IntoIter<Vec<u8>>,
+    pieces: std::collections::VecDeque<Vec<u8>>,
     /// What of the current piece has not been taken.
     rest: Vec<u8>,
     paused: bool,
@@ -19,8 +19,7 @@ struct Client {
 impl Client {
     fn body(pieces: &[Vec<u8>], known: bool, breaks: bool) -> Body {
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let pieces = pieces.to_vec().into_iter();
-        let client = Client { pieces, rest: Vec::new(), paused: false, breaks };
+        let client = Client { pieces: pieces.to_vec().into(), rest: Vec::new(), paused: false, breaks };
         Body::stream(Box::new(client), known.then_some(length))
     }
 }
@@ -37,7 +36,7 @@ impl Source for Client {
             if self.paused {
                 return Poll::Pending;
             }
-            match self.pieces.next() {
+            match self.pieces.pop_front() {
                 Some(piece) => self.rest = piece,
                 None if self.breaks => return Poll::Ready(Err(BodyError::ClientClosed)),
                 None => return Poll::Ready(Ok(Fill::End)),

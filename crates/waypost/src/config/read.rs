@@ -18,7 +18,7 @@ const SECTIONS: &[&str] = &["listen", "admin", "table", "stats", "limits", "forw
 // Names that come with a later version: they are refused as such, not taken for slips.
 const LATER_TOP: &[&str] = &["tls"];
 const LATER_LISTEN: &[&str] = &["https"];
-const LATER_TYPES: &[&str] = &["content", "files", "hash_ring"];
+const LATER_TYPES: &[&str] = &["content"];
 
 /// What could be read of a document.
 pub(super) struct Read {
