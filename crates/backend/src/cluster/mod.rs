@@ -294,7 +294,10 @@ impl Core {
 fn is_by_fault_of_member(failure: &Failure) -> bool {
     matches!(
         failure.kind,
-        FailureKind::Connect { .. } | FailureKind::Closed { .. } | FailureKind::Timeout { .. }
+        FailureKind::Connect { .. }
+            | FailureKind::Closed { .. }
+            | FailureKind::Timeout { .. }
+            | FailureKind::Late { .. }
     )
 }
 
