@@ -36,6 +36,13 @@ pub struct ClientOptions {
     pub probe: Option<ProbeOptions>,
 }
 
+impl ClientOptions {
+    /// A server as a program names it, and everything else as usual.
+    pub fn new(host: impl Into<String>, port: u16) -> ClientOptions {
+        ClientOptions { host: host.into(), port, host_header: None, limits: Options::default(), probe: None }
+    }
+}
+
 /// Sends requests to one HTTP server over pooled connections. A name that has several addresses is
 /// tried at each of them in turn until one takes the connection.
 ///

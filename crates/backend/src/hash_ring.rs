@@ -70,6 +70,19 @@ pub struct HashRingOptions {
     pub cluster: ClusterOptions,
 }
 
+impl Default for HashRingOptions {
+    /// By path and query, placed as nginx places.
+    fn default() -> HashRingOptions {
+        HashRingOptions {
+            key: RingKey::PathAndQuery,
+            algorithm: Algorithm::Ketama,
+            points: None,
+            bound: None,
+            cluster: ClusterOptions::default(),
+        }
+    }
+}
+
 /// Sends each request to the member that its key belongs to.
 pub struct HashRing {
     cluster: Cluster,

@@ -45,6 +45,17 @@ pub struct TryPassOptions {
     pub replay_limit: u64,
 }
 
+impl Default for TryPassOptions {
+    /// 501 passes, nothing starts again, and a mebibyte of a body is kept.
+    fn default() -> TryPassOptions {
+        TryPassOptions {
+            pass_on: Outcomes { statuses: vec![StatusCode::NOT_IMPLEMENTED], ..Outcomes::default() },
+            restart_on: None,
+            replay_limit: 1024 * 1024,
+        }
+    }
+}
+
 /// Tries backends in order.
 pub struct TryPass {
     name: String,
