@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod disk;
 mod load;
 mod memcached;
 mod message;
@@ -41,6 +42,7 @@ mod wire;
 pub mod ws;
 
 pub use client::Client;
+pub use disk::SmallDisk;
 pub use load::Load;
 pub use memcached::{Memcached, MemcachedBuilder, MemcachedClient};
 pub use message::{Fields, Framing, Request, Response};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use waypost_tests::{Client, Process, Random, Router, Upstream, eventually};
+use waypost_tests::{Client, Process, Random, Router, SmallDisk, Upstream, eventually};
 
 /// The hosts of the table, as `route export` writes them.
 fn hosts(router: &Router) -> BTreeSet<String> {
@@ -179,48 +179,11 @@ fn the_access_log_holds_whole_lines_after_sigkill() {
     assert!(text.contains("/last"), "the drained router left out its last request");
 }
 
-/// A small file system of its own, unmounted when it is dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn new() -> SmallDisk {
-        let directory = tempfile::TempDir::new().expect("a temporary directory");
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
-            .arg(directory.path())
-            .status();
-        assert!(
-            mounted.is_ok_and(|status| status.success()),
-            "a tmpfs can't be mounted: this test needs root"
-        );
-        SmallDisk(directory)
-    }
-
-    fn filler(&self) -> std::path::PathBuf {
-        self.0.path().join("filler")
-    }
-
-    /// Leaves no byte free.
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.filler()).expect("a file on the new disk");
-        for size in [1 << 16, 1 << 10, 1] {
-            while std::io::Write::write_all(&mut file, &vec![0; size]).is_ok() {}
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a router that a failed test leaves behind may still have files there.
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_refuses_changes_until_there_is_room_again_and_loses_none() {
     let disk = SmallDisk::new();
     let upstream = Upstream::named("ok");
-    let table = format!("embedded:{}", disk.0.path().join("table").display());
+    let table = format!("embedded:{}", disk.path().join("table").display());
     let mut router = Router::with().flag("--table", table).start();
     router.route("before.test", &upstream);
     disk.fill();
@@ -230,7 +193,7 @@ fn a_full_disk_refuses_changes_until_there_is_room_again_and_loses_none() {
         assert_eq!(refused.code, Some(1), "attempt {attempt} was acknowledged: {refused:?}");
         assert_eq!(router.connect().get("before.test", "/").text(), "ok", "routing stopped");
     }
-    std::fs::remove_file(disk.filler()).expect("the filler is there");
+    disk.make_room();
     eventually("changes to be taken again", || {
         (router.cli(["route", "add", "after.test", &address]).code == Some(0)).then_some(())
     });
