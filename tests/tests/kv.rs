@@ -246,6 +246,36 @@ fn twenty_processes_that_count_at_once_each_get_a_number_of_their_own() {
 }
 
 #[test]
+fn what_was_acknowledged_is_there_after_other_processes_were_killed_while_they_wrote() {
+    let directory = TempDir::new().expect("a directory");
+    let store = format!("embedded:{}", directory.path().display());
+    let (mut acknowledged, attempts) = (0, 40);
+    for attempt in 0..attempts {
+        let counting = command(&store, &[b"counter", b"c", b"1"]).stdout(Stdio::piped()).spawn();
+        let mut counting = counting.expect("it starts");
+        // At another moment each time; where it falls is all the same.
+        std::thread::sleep(std::time::Duration::from_millis(attempt));
+        // It may have ended by itself, which is as good.
+        let _ = counting.kill();
+        let output = counting.wait_with_output().expect("it ends");
+        acknowledged += u64::from(!output.stdout.is_empty());
+    }
+    let there: u64 = ok(&store, &["counter", "c"]).trim_end().parse().expect("a number");
+    assert!((acknowledged..=attempts).contains(&there), "{there} of {acknowledged} to {attempts}");
+    ok(&store, &["set", "k", "v"]);
+}
+
+#[test]
+fn a_libmemcached_string_is_a_store() {
+    let (one, two) = (Memcached::start(), Memcached::start());
+    let store = format!("--SERVER={} --SERVER={} --DISTRIBUTION=consistent", one.address(), two.address());
+    ok(&store, &["set", "k", "v"]);
+    assert!(one.get("k").is_some() != two.get("k").is_some());
+    let flag = Command::new(program()).args(["kv", "get", "k", "--store", &store]).output();
+    assert_eq!(flag.expect("it ends").stdout, b"v");
+}
+
+#[test]
 fn a_prefix_stands_in_front_of_every_key_as_others_see_it() {
     let (redis, memcached) = (Redis::start(), Memcached::start());
     for store in [redis.url(), memcached.url()] {

@@ -2,7 +2,7 @@
 //!
 //! A value is a plain string: what others wrote is read, and what is written here they read. Redis keeps no
 //! flags with a value. A value whose flags are not 0 is therefore stored with a head in front, [`HEAD`] and
-//! eight hexadecimal digits and a NUL byte, 25 bytes in all; so only who uses flags sees anything of it.
+//! eight hexadecimal digits and a NUL byte, 24 bytes in all; so only who uses flags sees anything of it.
 //!
 //! There is no token either. A value's token is the SHA-1 of what is stored, which also sees the writes of
 //! those who know nothing of tokens; a value that was changed and changed back counts as not changed.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use waypost_store::{Attributes, OpenOptions, Store, StoreAddress, StoreError};
+use waypost_tests::SmallDisk;
 
 use crate::kinds::{code, runtime, until_gone, value};
 
@@ -107,5 +108,28 @@ fn many_writers_share_the_flushes_and_none_is_lost() {
         let found = store.get_multi(&keys, false).await;
         assert!(found.iter().all(|found| matches!(found, Ok(Some(_)))));
         assert_eq!(code(store.get("50.0").await), 0);
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_writes_until_there_is_room_again_and_loses_none() {
+    let disk = SmallDisk::new();
+    runtime().block_on(async {
+        let store = open(&disk.path().join("store"), Duration::from_secs(30)).await.unwrap();
+        store.set("before", "v", PLAIN).await.unwrap();
+        disk.fill();
+        let large = vec![b'x'; 3 << 20];
+        for attempt in 0..3 {
+            let refused = store.set("full", large.clone(), PLAIN).await;
+            assert_eq!(code(refused), 26, "attempt {attempt}");
+            assert_eq!(value(&store, "before").await, Some(b"v".to_vec()), "attempt {attempt}");
+        }
+        disk.make_room();
+        store.set("after", "v", PLAIN).await.unwrap();
+        for (key, expected) in
+            [("before", Some(b"v".to_vec())), ("full", None), ("after", Some(b"v".to_vec()))]
+        {
+            assert_eq!(value(&store, key).await, expected, "{key}");
+        }
     });
 }

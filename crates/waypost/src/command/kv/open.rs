@@ -17,7 +17,14 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
     /// The store: memcached://HOST, redis://HOST, embedded:DIR or a libmemcached string
-    #[arg(long, value_name = "URL", env = "WAYPOST_STORE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "WAYPOST_STORE",
+        hide_env_values = true,
+        // A libmemcached string begins with one.
+        allow_hyphen_values = true
+    )]
     store: StoreAddress,
 
     /// What is put in front of every key
