@@ -59,6 +59,33 @@ fn both_versions_carry_requests_and_large_bodies_both_ways() {
 }
 
 #[test]
+fn an_answer_streams_while_the_request_still_does() {
+    const LENGTH: usize = 4 << 20;
+    for version in ["1.2", "1.3"] {
+        let upstream = Upstream::start(|peer| {
+            let request = peer.read_request_head()?;
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"))?;
+            let mut left = LENGTH;
+            while left > 0 && request.method == "POST" {
+                let piece = peer.read_some()?;
+                left -= piece.len();
+                peer.send(piece)?;
+            }
+            peer.hang()
+        });
+        let (router, _front) = site(&upstream, json!({ "version": version }));
+        let mut client = router.connect();
+        let body = Random::new().bytes(LENGTH);
+        let head = format!("POST / HTTP/1.1\r\nHost: t.test\r\nContent-Length: {LENGTH}\r\n\r\n");
+        let (mut writer, sent) = (client.writer(), [head.as_bytes(), &body].concat());
+        let sender = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &sent));
+        let response = client.read_response("POST").unwrap();
+        sender.join().unwrap().unwrap();
+        assert!(response.body == body, "TLS {version}: the body came back changed");
+    }
+}
+
+#[test]
 fn a_connection_is_kept_and_used_again_whatever_the_method() {
     for version in ["1.2", "1.3"] {
         let upstream = Upstream::serving(echo_length);
