@@ -137,6 +137,36 @@ fn verify_false_is_said_once() {
 }
 
 #[test]
+fn a_probe_finds_out_who_can_not_prove_itself() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (good, bad) = (Upstream::named("good"), Upstream::named("bad"));
+    let proves = TlsFront::start(&good, &authority.issue("IP:127.0.0.1"));
+    let fails = TlsFront::start(&bad, &other.issue("IP:127.0.0.1"));
+    let client = |name: &str, front: &TlsFront| {
+        let url = format!("https://{}", front.address());
+        format!(
+            "[backend.{name}]\ntype = 'client'\nurl = '{url}'\nprobe = '/health'\ntls = {{ {} }}\n",
+            trusting(&authority)
+        )
+    };
+    let cluster = "entry = 'all'\n[backend.all]\ntype = 'round_robin'\nmembers = ['good', 'bad']\nprobe_interval = '100ms'\n";
+    let config = [cluster, &client("good", &proves), &client("bad", &fails)].concat();
+    let router = Router::with().config(config).flag("--workers", 1).start();
+    eventually("one of them to be found down", || {
+        let list = router.cli_ok(["backend", "list"]).stdout;
+        let is = |name: &str, state: &str| {
+            list.lines().any(|line| line.contains(&format!("{name} (client)  {state}")))
+        };
+        (is("good", "up") && is("bad", "down")).then_some(())
+    });
+    let mut client = router.connect();
+    for _ in 0..6 {
+        assert_eq!(client.get("t.test", "/").text(), "good");
+    }
+    assert!(bad.requests().is_empty());
+}
+
+#[test]
 fn the_name_to_be_proved_can_be_told() {
     let (authority, upstream) = (Authority::new(), Upstream::named("u"));
     let front = TlsFront::start(&upstream, &authority.issue("DNS:inner.test"));
