@@ -21,7 +21,7 @@ use axum::routing::{any as whatever, get, post};
 use proptest::prelude::*;
 use waypost_backend::{
     Backend, Body, BodyError, Downstream, Exchange, FailureKind, Fill, InProcess, InProcessOptions, Response,
-    Source, Timers,
+    Source, Timers, TryPass, TryPassOptions,
 };
 use waypost_http1::{Fields, Name, RequestHead, Scheme};
 
@@ -591,6 +591,42 @@ proptest! {
                 (None, _) => assert!(bytes.starts_with(&got), "what came back is not what was sent"),
             }
             drop(asked);
+            assert!(watch.is_gone(), "somebody still holds the body");
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_handler_that_passes_in_the_middle_of_the_body_costs_the_next_one_nothing(
+        bytes in proptest::collection::vec(any::<u8>(), 0..5000),
+        piece in 1..2000usize,
+        known: bool,
+        pauses: bool,
+        reads in proptest::collection::vec(0..6usize, 1..4),
+        room in 1..3000usize,
+    ) {
+        worker(async |timers| {
+            let watch = Watch::default();
+            let mut source = pieces(&bytes, piece, &watch);
+            source.pauses = pauses;
+            let length = known.then_some(bytes.len() as u64);
+            let mut members: Vec<Rc<dyn Backend>> = Vec::new();
+            for count in &reads {
+                let plan = Plan::Pass(*count);
+                let router = Router::new().fallback(move |request| follow(plan, request, Arc::default()));
+                members.push(Rc::new(backend(router, LONG, Rc::clone(&timers))));
+            }
+            let last = Router::new().fallback(|body: Bytes| async move { body });
+            members.push(Rc::new(backend(last, LONG, Rc::clone(&timers))));
+            let site = TryPass::new("all", members, TryPassOptions::default(), timers);
+            let mut asked = exchange("POST", "/", Body::stream(Box::new(source), length));
+            let mut response = site.call(&mut asked).await.unwrap();
+            assert_eq!(response.head.status, 200);
+            assert_eq!(read(&mut response.body, room).await.unwrap(), bytes);
+            drop((response, asked));
             assert!(watch.is_gone(), "somebody still holds the body");
         });
     }
