@@ -3,12 +3,14 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use waypost_http1::Name;
 
 use crate::backend::{Backend, Call, Duties, Explanation, Probe, Report, Sketch};
 use crate::cluster::{Algorithm, Cluster, ClusterOptions, Ring, mix, unit};
 use crate::exchange::Exchange;
+use crate::health::Health;
 use crate::upstream::Registry;
 
 /// What of a request decides. One that lacks the field or the cookie goes by path and query.
@@ -167,7 +169,7 @@ impl Backend for HashRing {
         self.cluster.probe()
     }
 
-    fn health(&self) -> Option<std::sync::Arc<crate::health::Health>> {
+    fn health(&self) -> Option<Arc<Health>> {
         None
     }
 
@@ -195,14 +197,14 @@ impl Backend for HashRing {
         let key = String::from_utf8_lossy(self.options.key.of(request));
         let members = self.cluster.members();
         let name = |member: usize| members[member].name();
-        let says = match (self.choose(place, &[]), self.ring.owner(place)) {
+        let first = self.choose(place, &[]);
+        let says = match (first, self.ring.owner(place)) {
             (None, _) => format!("answers 503: all members of {} are down", self.name()),
             (Some(chosen), Some(owner)) if chosen != owner => {
                 format!("{key} belongs to {}, which passes it on to {}", name(owner), name(chosen))
             }
             (Some(chosen), _) => format!("{key} belongs to {}", name(chosen)),
         };
-        let first = self.choose(place, &[]);
         let others = self.ring.from(place).filter(|member| Some(*member) != first);
         let up = others.filter(|member| self.cluster.is_member_up(*member));
         Explanation {

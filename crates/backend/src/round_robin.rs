@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::backend::{Backend, Call, Duties, Explanation, Probe, Report, Sketch};
 use crate::cluster::{Cluster, ClusterOptions, Turns};
 use crate::exchange::Exchange;
+use crate::health::Health;
 use crate::upstream::Registry;
 
 /// A weight of one, so that a share of it is still a whole number.
@@ -73,7 +75,7 @@ impl Backend for RoundRobin {
         self.cluster.probe()
     }
 
-    fn health(&self) -> Option<std::sync::Arc<crate::health::Health>> {
+    fn health(&self) -> Option<Arc<Health>> {
         None
     }
 
