@@ -180,6 +180,25 @@ fn the_access_log_holds_whole_lines_after_sigkill() {
 }
 
 #[test]
+fn a_process_killed_while_it_makes_a_table_leaves_one_that_can_be_used_or_none() {
+    for attempt in 0..30 {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let table = format!("embedded:{}", directory.path().display());
+        let add = |host: &str| {
+            let mut command = std::process::Command::new(waypost_tests::program());
+            command.args(["route", "add", host, "127.0.0.1:1", "--table", &table]);
+            command
+        };
+        let mut killed = Process::start(&mut add("a.test"));
+        // At another moment each time; where it falls is all the same.
+        std::thread::sleep(std::time::Duration::from_millis(attempt));
+        killed.kill();
+        let added = Process::run(&mut add("b.test"));
+        assert_eq!(added.code, Some(0), "attempt {attempt}: {added:?}");
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_changes_until_there_is_room_again_and_loses_none() {
     let disk = SmallDisk::new();
     let upstream = Upstream::named("ok");

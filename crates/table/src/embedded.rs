@@ -20,6 +20,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use waypost_store::embedded::make_if_missing;
 
 use crate::change::{Change, ImportMode, plan, plan_import};
 use crate::entry::{EntryError, EntryRef};
@@ -313,6 +314,7 @@ fn open_database(directory: &Path, path: &Path) -> Result<Opened, StoreError> {
     fs::create_dir_all(directory).map_err(|source| access(directory, source))?;
     // The lock is the database's own, on its file; it ends with the process.
     let opened = catch_unwind(AssertUnwindSafe(|| {
+        make_if_missing(path)?;
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
         let (snapshot, skipped) = read(&database, path)?;
         Ok((database, snapshot, skipped))

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use redb::{Database, DatabaseError, MultimapTableDefinition, ReadableDatabase};
 use waypost_admin::Membership;
 use waypost_table::redis::{add_to_sets, set_members};
+use waypost_store::embedded::make_if_missing;
 use waypost_table::{RedisAddress, StoreError};
 
 use crate::config::StatsAddress;
@@ -111,6 +112,11 @@ impl EmbeddedSets {
         std::fs::create_dir_all(directory)
             .map_err(|source| SetsError::Access { path: directory.to_owned(), source })?;
         let path = directory.join(FILE_NAME);
+        match make_if_missing(&path) {
+            Ok(()) => {}
+            Err(redb::Error::Io(source)) => return Err(SetsError::Access { path, source }),
+            Err(error) => return Err(SetsError::Database { path, detail: error.to_string() }),
+        }
         match Database::builder().set_cache_size(CACHE_BYTES).create(&path) {
             Ok(database) => Ok(Self { database, path }),
             Err(DatabaseError::DatabaseAlreadyOpen) => Err(SetsError::InUse(directory.to_owned())),

@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
+use super::birth::make_if_missing;
 use super::check;
 use super::row::Row;
 use crate::error::StoreError;
@@ -146,9 +146,7 @@ fn open(directory: &Path, path: &Path) -> Result<Database, StoreError> {
     fs::create_dir_all(directory).map_err(|error| access(directory, &error))?;
     // The lock is the database's own, on its file; it ends with the process.
     let opened = catch_unwind(AssertUnwindSafe(|| {
-        if !path.try_exists()? {
-            make(path)?;
-        }
+        make_if_missing(path)?;
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
         let format = prepare(&database)?;
         Ok::<_, redb::Error>((database, format))
@@ -169,25 +167,6 @@ fn open(directory: &Path, path: &Path) -> Result<Database, StoreError> {
             synced.map_err(|error| access(directory, &error))?;
             Ok(database)
         }
-    }
-}
-
-/// Makes an empty database, which gets its name when it is whole: the library can't read the file of a process
-/// that was killed while it made one. Somebody else's that is there by then is as good.
-fn make(path: &Path) -> Result<(), redb::Error> {
-    static MADE: AtomicU64 = AtomicU64::new(0);
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
-    let unfinished = path.with_extension(format!("redb.{}-{number}", std::process::id()));
-    // One of an earlier process with this id would not be empty.
-    let _ = fs::remove_file(&unfinished);
-    let database = Database::builder().set_cache_size(CACHE_BYTES).create(&unfinished)?;
-    prepare(&database)?;
-    drop(database);
-    let linked = fs::hard_link(&unfinished, path);
-    let _ = fs::remove_file(&unfinished);
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
-        _ => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@
 //! A value whose time is over is gone at once; its bytes are freed with one of the next writes.
 
 mod apply;
+mod birth;
 mod database;
 mod row;
 mod writer;
@@ -31,6 +32,7 @@ use database::Shared;
 use row::now;
 use writer::Writer;
 
+pub use birth::make_if_missing;
 pub use database::FILE_NAME;
 
 /// What an operation may take unless it is said otherwise: a busy disk takes its time.
