@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, MultimapTableDefinition, ReadableDatabase};
 use waypost_admin::Membership;
-use waypost_table::redis::{add_to_sets, set_members};
 use waypost_store::embedded::make_if_missing;
+use waypost_table::redis::{add_to_sets, set_members};
 use waypost_table::{RedisAddress, StoreError};
 
 use crate::config::StatsAddress;
