@@ -1,6 +1,8 @@
 //! The memcached table: which key a request asks for, where its value sends it, and what is kept of that.
 //! Every sentence of the table's page, with a real memcached and real servers behind the router.
 
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -296,6 +298,65 @@ fn wildcards_are_tried_from_the_most_specific_if_they_are_on() {
         assert_eq!(router.answer_of(host).as_deref(), name.as_ref().map(|name| *name), "{host}");
     }
     assert_eq!(asking(&memcached).answer_of("other.a.example.test"), Err(404), "they are off by default");
+}
+
+#[test]
+fn a_miss_asks_for_all_its_wildcards_at_once() {
+    let memcached = Memcached::start();
+    let server = memcached.address();
+    let between = Upstream::start(move |peer| {
+        let mut server = TcpStream::connect(server)?;
+        let (mut answers, mut client) = (server.try_clone()?, peer.writer());
+        // Ends with either of the connections.
+        thread::spawn(move || std::io::copy(&mut answers, &mut client));
+        loop {
+            match peer.read_some() {
+                Ok(bytes) if !bytes.is_empty() => server.write_all(&bytes)?,
+                end => {
+                    server.shutdown(Shutdown::Both)?;
+                    return end.map(drop);
+                }
+            }
+        }
+    });
+    // In the text protocol a multi-get is one line.
+    let url = format!("memcached://{}?protocol=text", between.address());
+    let config = config("0s", "0s", "wildcards = true");
+    let router = Router::with().config(config).flag("--table", url).start();
+    router.await_ready();
+    assert_eq!(router.answer_of("www.example.test"), Err(404));
+    let sent = String::from_utf8(between.received()).expect("text");
+    let gets: Vec<&str> = sent.lines().filter(|line| line.starts_with("get")).collect();
+    let keys = ["www.example.test", "*.example.test", "*.test", "*"].map(|host| format!("http://{host}:80/"));
+    assert_eq!(gets, [format!("get {}", keys.join(" "))]);
+}
+
+#[test]
+fn a_flood_of_invented_hosts_costs_no_route_that_is_known() {
+    let (mut memcached, upstream) = (Memcached::start(), Upstream::named("here"));
+    memcached.set("http://a.test:80/", to(&upstream));
+    let router = with(&memcached, &config("1ms", FOR_EVER, ""));
+    assert_eq!(router.answer_of("a.test").as_deref(), Ok("here"));
+    thread::scope(|scope| {
+        for client in 0..4 {
+            let mut connection = router.connect();
+            scope.spawn(move || {
+                // Many requests at a time, so that it takes seconds: more than the cache, and than a worker, holds.
+                for batch in 0..180 {
+                    let request = |n| format!("GET / HTTP/1.1\r\nHost: {client}-{batch}-{n}.test\r\n\r\n");
+                    let requests: String = (0..100).map(request).collect();
+                    connection.send(requests).expect("the router reads");
+                    for _ in 0..100 {
+                        assert_eq!(connection.read_response("GET").expect("an answer").status, 404);
+                    }
+                }
+            });
+        }
+    });
+    memcached.kill();
+    assert_eq!(router.answer_of("a.test").as_deref(), Ok("here"));
+    let cached = router.readiness().1["table"]["following"]["cached"].as_u64();
+    assert!(cached.is_some_and(|cached| cached <= 65_536), "{cached:?}");
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn a_table_of_hosts_takes_no_route_by_url() {
     for arguments in
         [["route", "add", "a.test", "http://127.0.0.1:1/"], ["route", "add", "http://a.test/", "127.0.0.1:1"]]
     {
-        assert_eq!(router.cli(arguments).code, Some(1));
+        assert_eq!(router.cli(arguments).code, Some(2));
     }
     assert_eq!(router.cli(["route", "add", "http://a.test/x/", "http://127.0.0.1:1/"]).code, Some(2));
 }

@@ -2,13 +2,14 @@
 //! command is a file of its own under `command/`; here stands which there are, and how they end.
 //!
 //! A command ends with 0 when it is done, with 1 and one line on standard error when it could not be done,
-//! and with 2 when it was used wrongly (clap's own).
+//! and with 2 when it was used wrongly (most of it is clap's own).
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::command::{backend, check, completions, kv, man, route};
+use crate::failure::Failure;
 use crate::output::Output;
 use crate::serve;
 
@@ -59,7 +60,10 @@ pub fn run() -> ExitCode {
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell();
-            ExitCode::FAILURE
+            match failure {
+                Failure::Usage(_) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

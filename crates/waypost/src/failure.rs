@@ -99,6 +99,9 @@ pub(crate) enum Failure {
     /// A check found something; what it is stands on standard output.
     #[error("{0}")]
     Found(String),
+    /// Arguments that do not fit each other.
+    #[error("{0}")]
+    Usage(String),
     /// Something else, in words.
     #[error("{0}")]
     Other(String),

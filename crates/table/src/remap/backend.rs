@@ -67,6 +67,10 @@ struct Known {
 struct Way {
     /// The decision that leads there, by which a later one is told from it.
     decision: Arc<Decision>,
+    /// The key that was found, for the log.
+    key: Box<str>,
+    /// What `Host` is set to.
+    host: Box<str>,
     server: Resolved,
     upstream: Upstream,
 }
@@ -92,15 +96,17 @@ impl Remap {
 
     async fn route(&self, exchange: &mut Exchange) -> Result<Response, Failure> {
         let known = self.known(exchange);
+        if let Some(way) = self.usual_way(&known) {
+            return self.send(&way, exchange).await;
+        }
         let Some(decision) = self.decide(&known.cell).await else {
             let text = "waypost: the route table can't be asked, and this route is not known";
             return Ok(retry_later(Response::text(StatusCode::SERVICE_UNAVAILABLE, text)));
         };
         match &*decision {
             Decision::To { key, target } => {
-                exchange.notes.set_route(key);
-                let way = known.way(&decision, || self.way(&decision, target));
-                self.send(&way, key, target, exchange).await
+                let way = known.way(&decision, || self.way(&decision, key, target));
+                self.send(&way, exchange).await
             }
             Decision::Nothing => {
                 let text = format!("waypost: no route for {}", known.cell.key());
@@ -133,33 +139,47 @@ impl Remap {
         one
     }
 
-    /// What is decided for a key: from the cache, or by asking the table. None if it can't be asked and nothing
-    /// is known.
-    async fn decide(&self, cell: &Arc<Cell>) -> Option<Arc<Decision>> {
-        let RemapOptions { ttl, negative_ttl, .. } = self.options;
+    /// The way that this worker took last, if that is still what is decided.
+    fn usual_way(&self, known: &Known) -> Option<Rc<Way>> {
+        let way = known.way.borrow();
+        let way = way.as_ref()?;
         let now = self.table.cache.now();
-        cell.touch(now);
-        let changed = self.table.cache.changed();
-        let lifetimes =
-            Lifetimes { ttl: ttl.as_millis() as u64, negative_ttl: negative_ttl.as_millis() as u64, changed };
-        if let Some(decision) = cell.decision() {
-            match cell.standing(&decision, now, lifetimes) {
-                Standing::Fresh => return Some(decision),
-                Standing::Stale => {
-                    if cell.may_ask(now) {
-                        self.table.look_in_background(cell);
-                    }
-                    return Some(decision);
-                }
-                Standing::Expired => {}
-            }
+        let standing = known.cell.standing_of(&way.decision, now, self.lifetimes())?;
+        self.may_use(&known.cell, standing, now).then(|| Rc::clone(way))
+    }
+
+    /// What is decided for a key: from the cache, or by asking the table. None if it can't be asked and nothing is
+    /// known.
+    async fn decide(&self, cell: &Arc<Cell>) -> Option<Arc<Decision>> {
+        let (now, lifetimes) = (self.table.cache.now(), self.lifetimes());
+        if let Some(decision) = cell.decision()
+            && self.may_use(cell, cell.standing(&decision, now, lifetimes), now)
+        {
+            return Some(decision);
         }
         // Where every request asks, an answer to a question of before it came is none.
-        self.table.look(cell, if ttl.is_zero() { now } else { changed }).await;
+        self.table.look(cell, if lifetimes.ttl == 0 { now } else { lifetimes.changed }).await;
         cell.decision()
     }
 
-    fn way(&self, decision: &Arc<Decision>, target: &RouteTarget) -> Way {
+    /// Whether a decision may be used without asking first; one that has grown old is asked for meanwhile.
+    fn may_use(&self, cell: &Arc<Cell>, standing: Standing, now: u64) -> bool {
+        cell.touch(now);
+        if standing == Standing::Stale && cell.may_ask(now) {
+            self.table.look_in_background(cell);
+        }
+        standing != Standing::Expired
+    }
+
+    fn lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            ttl: self.options.ttl.as_millis() as u64,
+            negative_ttl: self.options.negative_ttl.as_millis() as u64,
+            changed: self.table.cache.changed(),
+        }
+    }
+
+    fn way(&self, decision: &Arc<Decision>, key: &str, target: &RouteTarget) -> Way {
         let upstream = match target.scheme() {
             Scheme::Http => self.http.clone(),
             Scheme::Https => {
@@ -171,20 +191,16 @@ impl Remap {
             }
         };
         let server = Resolved::new(target.host(), target.port());
-        Way { decision: Arc::clone(decision), server, upstream }
+        let host = target.server().into();
+        Way { decision: Arc::clone(decision), key: key.into(), host, server, upstream }
     }
 
-    async fn send(
-        &self,
-        way: &Way,
-        key: &str,
-        target: &RouteTarget,
-        exchange: &mut Exchange,
-    ) -> Result<Response, Failure> {
+    async fn send(&self, way: &Way, exchange: &mut Exchange) -> Result<Response, Failure> {
+        exchange.notes.set_route(&way.key);
         if !self.options.preserve_host {
             exchange.request.fields.remove(Name::Host);
             // A target's server is a valid host, which a field can always hold.
-            let _ = exchange.request.fields.push_known(Name::Host, target.server().as_bytes());
+            let _ = exchange.request.fields.push_known(Name::Host, way.host.as_bytes());
         }
         let mut last = None;
         let mut tries = 0;
@@ -205,7 +221,7 @@ impl Remap {
         if let Some(failure) = last {
             exchange.notes.error = Some(failure.to_string());
         }
-        Ok(unavailable(key))
+        Ok(unavailable(&way.key))
     }
 }
 

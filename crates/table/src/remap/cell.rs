@@ -94,6 +94,19 @@ impl Cell {
         self.decision.load_full()
     }
 
+    /// How the decision may be used now, if it is still this one. Nothing is counted: workers that go by the
+    /// same decision don't take its memory from each other.
+    pub(super) fn standing_of(
+        &self,
+        known: &Arc<Decision>,
+        now: u64,
+        lifetimes: Lifetimes,
+    ) -> Option<Standing> {
+        let decision = self.decision.load();
+        let decision = decision.as_ref().filter(|decision| Arc::ptr_eq(decision, known))?;
+        Some(self.standing(decision, now, lifetimes))
+    }
+
     /// When the table was asked for the decision.
     pub(super) fn decided_at(&self) -> u64 {
         self.at.load(Relaxed)

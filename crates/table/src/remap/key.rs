@@ -2,7 +2,6 @@
 //! write them.
 
 use std::fmt;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use waypost_http1::{Host, Scheme};
@@ -102,8 +101,9 @@ pub(super) fn write_key(key: &mut String, scheme: Scheme, host: &Host, port: Opt
     key.push_str(scheme.as_str());
     key.push_str("://");
     key.push_str(host.as_str());
-    // Writing to a string does not fail.
-    let _ = write!(key, ":{port}/");
+    key.push(':');
+    key.push_str(itoa::Buffer::new().format(port));
+    key.push('/');
 }
 
 /// The keys that a request's key stands for, in the order they are tried: itself and, with wildcards, the same

@@ -91,7 +91,7 @@ fn parse_place(text: &str) -> Result<Place, String> {
 fn addresses(host: &Pattern, places: Vec<Place>) -> Result<Vec<SocketAddr>, Failure> {
     let address = |place| match place {
         Place::Address(address) => Ok(address),
-        Place::Target(target) => Err(Failure::Other(format!(
+        Place::Target(target) => Err(Failure::Usage(format!(
             "{host} is a host, and {target} an URL: write {}:{} or, for a memcached table, http://{host}:80/",
             target.server(),
             target.port()
@@ -106,9 +106,10 @@ fn target(key: &RouteKey, places: Vec<Place>) -> Result<Option<RouteTarget>, Fai
     match (places.next(), places.next()) {
         (None, _) => Ok(None),
         (Some(Place::Target(target)), None) => Ok(Some(target)),
-        (Some(Place::Address(address)), None) => {
-            Err(Failure::Other(format!("{key} is an URL, and {address} is not: write http://{address}/")))
-        }
-        (Some(_), Some(_)) => Err(Failure::Other(format!("{key} leads to one server: give one"))),
+        (Some(Place::Address(address)), None) => Err(Failure::Usage(format!(
+            "{key} is an URL, and {address} is not: write the host without a scheme or, for a memcached table, \
+                 http://{address}/"
+        ))),
+        (Some(_), Some(_)) => Err(Failure::Usage(format!("{key} leads to one server: give one"))),
     }
 }

@@ -98,7 +98,7 @@ impl Add {
                 let key = key.clone();
                 self.only_a_target()?;
                 let target = target(&key, self.places)?;
-                let lacking = || Failure::Other(format!("{key} leads to a server: add http://TARGET:PORT/"));
+                let lacking = || Failure::Usage(format!("{key} leads to a server: add http://TARGET:PORT/"));
                 let target = target.ok_or_else(lacking)?;
                 return remap::add(self.source, key, target, self.json, output);
             }
@@ -146,7 +146,7 @@ impl Add {
         ];
         match flags.into_iter().find(|(given, _)| *given) {
             None => Ok(()),
-            Some((_, flag)) => Err(Failure::Other(format!(
+            Some((_, flag)) => Err(Failure::Usage(format!(
                 "{flag} does not fit a route by URL, which leads to one server: leave it out"
             ))),
         }

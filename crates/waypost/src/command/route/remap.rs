@@ -88,13 +88,14 @@ pub(super) fn show_known(api: &Api, json: bool, output: &mut Output) -> Result<(
 
 #[derive(Deserialize)]
 struct Kind {
-    source: SourceKind,
+    #[serde(default)]
+    source: Option<SourceKind>,
 }
 
 /// Whether a router's table is in memcached.
 pub(super) fn is_remap(api: &Api) -> Result<bool, Failure> {
     let Kind { source } = api.get("/api/v1/table", &[])?;
-    Ok(source == SourceKind::Memcached)
+    Ok(source == Some(SourceKind::Memcached))
 }
 
 /// Refuses what needs the entries of a store, where it can't list them.

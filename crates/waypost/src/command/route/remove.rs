@@ -40,7 +40,7 @@ impl Remove {
         let host = match self.name {
             Name::Key(key) => {
                 if self.backend.is_some() {
-                    return Err(Failure::Other(format!("{key} leads to a server: leave --backend out")));
+                    return Err(Failure::Usage(format!("{key} leads to a server: leave --backend out")));
                 }
                 let target = target(&key, self.places)?;
                 return remap::remove(self.source, key, target, self.json, output);
