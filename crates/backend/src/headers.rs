@@ -6,6 +6,7 @@ use waypost_http1::{Fields, InvalidField};
 
 use crate::backend::{Backend, Call, Explanation, Probe, Report, Sketch};
 use crate::exchange::Exchange;
+use crate::restore::Restore;
 use crate::template::Template;
 
 /// What is done to the fields of a message: first some are removed, then some replaced, then some added.
@@ -95,18 +96,14 @@ impl Headers {
     }
 
     async fn pass(&self, exchange: &mut Exchange) -> Result<crate::Response, crate::Failure> {
-        let own = if self.request.is_empty() {
-            None
-        } else {
+        let mut exchange = Restore::new(exchange);
+        if !self.request.is_empty() {
+            exchange.save();
             let mut changed = exchange.request.fields.clone();
             self.request.apply(&mut changed, &exchange.sketch());
-            Some(std::mem::replace(&mut exchange.request.fields, changed))
-        };
-        let result = self.backend.call(exchange).await;
-        if let Some(own) = own {
-            exchange.request.fields = own;
+            exchange.request.fields = changed;
         }
-        let mut response = result?;
+        let mut response = self.backend.call(&mut exchange).await?;
         if !self.response.is_empty() {
             self.response.apply(&mut response.head.fields, &exchange.sketch());
         }
