@@ -59,7 +59,8 @@ fn an_exchange_in_flight_keeps_the_tree_it_began_in() {
         may_go.recv().expect("the test lets it go");
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
     });
-    let mut router = Router::with().config("").start();
+    // One worker: that it answers by the new tree says so of the connection in hand as well.
+    let mut router = Router::with().config("").flag("--workers", 1).start();
     router.route("r.test", &upstream);
     let mut client = router.connect();
     client.send("GET / HTTP/1.1\r\nHost: r.test\r\n\r\n").unwrap();
