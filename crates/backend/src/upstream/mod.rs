@@ -101,7 +101,7 @@ impl Upstream {
     /// request can have been acted upon or the request may be repeated. Whether a failure tells on the
     /// server's health is noted here; whether another server is tried is the caller's affair.
     pub async fn send(&self, peer: &Rc<Peer>, exchange: &mut Exchange) -> Result<Response, Failure> {
-        let in_flight = InFlight::begin(peer.state());
+        let mut in_flight = Some(InFlight::begin(peer.state()));
         if self.options.max_connections.is_some_and(|most| peer.state().in_flight() > most) {
             let what = format!("{} has as many requests in hand as it may", peer.address());
             return Err(Failure::unsent(FailureKind::Unavailable { what }));
@@ -113,17 +113,16 @@ impl Upstream {
             Some(_) => peer.take_idle_of(self.options.server_name(exchange), repeatable),
         };
         if let Some(connection) = idle {
-            match connection.exchange(exchange, Some(in_flight), &self.options).await {
+            match connection.exchange(exchange, in_flight.take(), &self.options).await {
                 Err(failure) if is_stale(&failure) && (!failure.sent || exchange.is_repeatable()) => {
                     tracing::debug!(address = %peer.address(), "a pooled connection was dead, trying a new one");
                     peer.state().count_stale();
                 }
                 result => return result,
             }
-        } else {
-            drop(in_flight);
         }
-        self.send_anew(peer, exchange, Some(InFlight::begin(peer.state()))).await
+        let in_flight = in_flight.unwrap_or_else(|| InFlight::begin(peer.state()));
+        self.send_anew(peer, exchange, Some(in_flight)).await
     }
 
     /// Sends the request over a new connection, whatever rests in the pool. Without `in_flight` it is none of
