@@ -366,3 +366,43 @@ fn a_busy_server_is_not_taken_for_one_that_is_down() {
     assert_eq!(reported(&router, "one")["up"], true);
     assert_eq!(served(&router, "two", 6), 6, "the next member takes what the busy one can't");
 }
+
+#[test]
+fn a_member_whose_name_has_no_addresses_goes_down_and_its_requests_go_elsewhere() {
+    let (other, _) = probed("other");
+    for probe in ["probe = \"/health\"\n", ""] {
+        let config = pair("no-such-host.invalid:80", &other.address().to_string(), OFTEN)
+            .replace("probe = \"/health\"\n", probe);
+        let mut router = Router::with().config(config).start();
+        assert_eq!(served(&router, "other", 10), 10, "also before anything is known");
+        let health = await_up(&router, "one", false)["health"].clone();
+        let reason = health["reason"].as_str().unwrap_or_default();
+        assert!(reason.contains("the name no-such-host.invalid could not be resolved"), "{reason}");
+        assert_eq!(served(&router, "other", 10), 10);
+        assert_eq!(said(&mut router, &["backend down", "one", "pair"]), 1, "it does not come and go");
+    }
+}
+
+#[test]
+fn a_member_of_two_clusters_is_probed_by_one_of_them() {
+    let ((shared, _), (alone, _)) = (probed("shared"), probed("alone"));
+    let client = |name: &str, server: &Upstream| {
+        let address = server.address();
+        format!("[backend.{name}]\ntype = \"client\"\nurl = \"http://{address}\"\nprobe = \"/health\"\n")
+    };
+    let cluster = |name: &str, members: &str| {
+        format!("[backend.{name}]\ntype = \"round_robin\"\nprobe_interval = \"100ms\"\nmembers = {members}\n")
+    };
+    let config = [
+        "entry = \"both\"\n[backend.both]\ntype = \"try_pass\"\nmembers = [\"left\", \"right\"]\n".to_owned(),
+        cluster("left", "[\"shared\"]"),
+        cluster("right", "[\"shared\", \"alone\"]"),
+        client("shared", &shared),
+        client("alone", &alone),
+    ];
+    let _router = Router::with().config(config.concat()).start();
+    eventually("twenty probes", || (probes(&alone) >= 20).then_some(()));
+    // Each wait is a tenth longer or shorter at most.
+    let count = probes(&shared);
+    assert!((14..28).contains(&count), "{count} probes of the shared one, 20 of the other");
+}

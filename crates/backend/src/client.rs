@@ -46,8 +46,8 @@ impl ClientOptions {
 /// Sends requests to one HTTP server over pooled connections. A name that has several addresses is
 /// tried at each of them in turn until one takes the connection.
 ///
-/// With a probe, it is asked by the cluster that it is a member of, however far below; one that no cluster
-/// asks does it by itself, at the pace that is usual for clusters.
+/// With a probe, it is asked by the cluster that it is a member of, also when it is wrapped there (by a `log`,
+/// say); one that no cluster asks does it by itself, at the pace that is usual for clusters.
 pub struct Client {
     name: Rc<str>,
     options: ClientOptions,
@@ -104,14 +104,21 @@ impl Client {
                 result => return result,
             }
         }
-        Err(last.unwrap_or_else(|| {
-            let what = format!("the name {} has no addresses", self.options.host);
-            Failure::unsent(FailureKind::Unavailable { what })
-        }))
+        Err(last.unwrap_or_else(|| self.resolved.without_addresses()))
     }
 
     fn url(&self) -> String {
         url(&self.options)
+    }
+
+    /// What is known of a server that nobody probes: it is well as long as its name has addresses and one of
+    /// them takes connections.
+    async fn reach(&self) -> Result<(), String> {
+        self.resolved.addresses().await.map_err(|failure| failure.to_string())?;
+        match self.is_reachable() {
+            true => Ok(()),
+            false => Err(format!("{} can't be connected to", authority(&self.options))),
+        }
     }
 
     /// Whether a connection might be had, as far as is known.
@@ -159,14 +166,10 @@ impl Backend for Client {
     }
 
     fn probe(&self) -> Probe<'_> {
-        let Some(probing) = &self.probing else {
-            let known = match self.is_reachable() {
-                true => Ok(()),
-                false => Err(format!("{} can't be connected to", authority(&self.options))),
-            };
-            return Box::pin(std::future::ready(known));
-        };
-        Box::pin(probing.ask())
+        match &self.probing {
+            Some(probing) => Box::pin(probing.ask()),
+            None => Box::pin(self.reach()),
+        }
     }
 
     fn health(&self) -> Option<Arc<Health>> {

@@ -30,6 +30,14 @@ pub enum FailureKind {
         /// Why.
         error: io::Error,
     },
+    /// A server's name has no addresses, as far as anybody could say.
+    #[error("the name {host} could not be resolved: {error}")]
+    Unresolved {
+        /// The name.
+        host: String,
+        /// Why.
+        error: String,
+    },
     /// The connection ended before any of the response had come.
     #[error("{address} closed the connection before it answered: {error}")]
     Closed {
@@ -120,7 +128,9 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             FailureKind::RequestBody(_) => StatusCode::BAD_GATEWAY,
-            FailureKind::Down { .. } | FailureKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            FailureKind::Unresolved { .. } | FailureKind::Down { .. } | FailureKind::Unavailable { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

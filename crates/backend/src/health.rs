@@ -49,7 +49,7 @@ pub struct Health {
     failed_calls: AtomicU32,
     /// When it last came up again, in milliseconds of [`clock`]; 0 if it never was down.
     recovered: AtomicU64,
-    /// How many probe it now and then.
+    /// How many would probe it.
     attended: AtomicU32,
     record: Mutex<Record>,
 }
@@ -61,6 +61,8 @@ struct Record {
     reason: Option<String>,
     failed_probes: u32,
     good_probes: u32,
+    /// Who probes it, of those who would, and how often.
+    prober: Option<(u64, Duration)>,
 }
 
 /// The health of a backend as `waypost backend list` shows it.
@@ -77,9 +79,14 @@ pub struct HealthReport {
     pub reason: Option<String>,
 }
 
-/// As long as this lives, a backend is probed by its holder.
+/// As long as this lives, a backend is probed by its holder, or by somebody else who does so more often.
 #[derive(Debug)]
-pub struct Attendance(Arc<Health>);
+pub struct Attendance {
+    health: Arc<Health>,
+    /// Another one for each.
+    id: u64,
+    interval: Duration,
+}
 
 /// Milliseconds since the process first asked, never 0.
 fn clock() -> u64 {
@@ -100,6 +107,7 @@ impl Default for Health {
                 reason: None,
                 failed_probes: 0,
                 good_probes: 0,
+                prober: None,
             }),
         }
     }
@@ -169,13 +177,14 @@ impl Health {
         }
     }
 
-    /// Says that the caller probes it from now on.
-    pub fn attend(self: &Arc<Health>) -> Attendance {
+    /// Says that the caller would probe it from now on, this often.
+    pub fn attend(self: &Arc<Health>, interval: Duration) -> Attendance {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         self.attended.fetch_add(1, Relaxed);
-        Attendance(Arc::clone(self))
+        Attendance { health: Arc::clone(self), id: NEXT.fetch_add(1, Relaxed), interval }
     }
 
-    /// Whether anybody probes it.
+    /// Whether anybody would probe it.
     pub fn is_attended(&self) -> bool {
         self.attended.load(Relaxed) > 0
     }
@@ -219,9 +228,24 @@ impl Record {
     }
 }
 
+impl Attendance {
+    /// Whether it is the holder who probes. Only one does at a time, or a member of two clusters would be asked
+    /// twice as often as either says, and reach their thresholds in half the time.
+    pub fn is_prober(&self) -> bool {
+        let prober = &mut self.health.record().prober;
+        let yields = |(id, interval): (u64, Duration)| id == self.id || self.interval < interval;
+        let is_prober = prober.is_none_or(yields);
+        if is_prober {
+            *prober = Some((self.id, self.interval));
+        }
+        is_prober
+    }
+}
+
 impl Drop for Attendance {
     fn drop(&mut self) {
-        self.0.attended.fetch_sub(1, Relaxed);
+        self.health.attended.fetch_sub(1, Relaxed);
+        self.health.record().prober.take_if(|(id, _)| *id == self.id);
     }
 }
 
@@ -266,6 +290,21 @@ mod tests {
         assert_eq!(reason.as_deref(), Some("3 requests in a row failed, the last: refused"));
         assert!(!health.call_failed(&pace, &"refused", WHO), "it is down already");
         assert_eq!(health.report().changes, 1);
+    }
+
+    #[test]
+    fn of_those_who_would_probe_it_the_one_that_asks_most_often_does() {
+        let health = Arc::new(Health::default());
+        let (slow, other) = (health.attend(Duration::from_secs(2)), health.attend(Duration::from_secs(2)));
+        assert!(slow.is_prober() && !other.is_prober() && slow.is_prober());
+        let quick = health.attend(Duration::from_secs(1));
+        assert!(quick.is_prober() && !slow.is_prober() && !other.is_prober());
+        drop(slow);
+        assert!(quick.is_prober() && !other.is_prober());
+        drop(quick);
+        assert!(other.is_prober());
+        drop(other);
+        assert!(!health.is_attended());
     }
 
     #[test]

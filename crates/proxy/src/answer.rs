@@ -26,7 +26,9 @@ pub(crate) fn to_failure(failure: &Failure) -> Response {
         }
         FailureKind::RequestBody(_) => "waypost: the request's body could not be read",
         FailureKind::Handler { .. } => "waypost: internal error",
-        FailureKind::Unavailable { .. } => "waypost: no server is available for this request",
+        FailureKind::Unresolved { .. } | FailureKind::Unavailable { .. } => {
+            "waypost: no server is available for this request"
+        }
         FailureKind::Down { cluster, retry_after: pause } => {
             retry_after = pause.as_millis().div_ceil(1000).max(1);
             &format!("waypost: all members of {cluster} are down")

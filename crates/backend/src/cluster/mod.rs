@@ -26,7 +26,7 @@ pub(crate) use turns::Turns;
 use crate::backend::{Backend, Duties, Explanation, Probe, Report, Sketch};
 use crate::exchange::Exchange;
 use crate::failure::{Failure, FailureKind};
-use crate::health::{Finding, Health, Pace};
+use crate::health::{Attendance, Finding, Health, Pace};
 use crate::response::Response;
 use crate::upstream::Registry;
 use load::Loads;
@@ -211,12 +211,9 @@ impl Cluster {
         let mut probing = self.probing.borrow_mut();
         if duties.probes && probing.is_empty() {
             for member in 0..self.members().len() {
-                let attendance = self.core.healths[member].attend();
+                let attendance = self.core.healths[member].attend(self.core.options.pace.interval);
                 let core = Rc::clone(&self.core);
-                probing.push(Task::spawn(async move {
-                    let _attendance = attendance;
-                    core.watch(member).await;
-                }));
+                probing.push(Task::spawn(async move { core.watch(member, attendance).await }));
             }
         }
         drop(probing);
@@ -263,13 +260,15 @@ impl Core {
         Finding { backend: self.members[member].name(), cluster: Some(&self.name) }
     }
 
-    /// Asks a member again and again how it is.
-    async fn watch(&self, member: usize) {
+    /// Asks a member again and again how it is, as long as no other cluster does.
+    async fn watch(&self, member: usize, attendance: Attendance) {
         let Pace { interval, .. } = self.options.pace;
         let mut jitter = Jitter::default();
         loop {
-            let outcome = self.members[member].probe().await;
-            self.healths[member].probed(&self.options.pace, outcome, self.finding(member));
+            if attendance.is_prober() {
+                let outcome = self.members[member].probe().await;
+                self.healths[member].probed(&self.options.pace, outcome, self.finding(member));
+            }
             self.note(self.any_up());
             tokio::time::sleep(jitter.around(interval)).await;
         }
@@ -295,6 +294,7 @@ fn is_by_fault_of_member(failure: &Failure) -> bool {
     matches!(
         failure.kind,
         FailureKind::Connect { .. }
+            | FailureKind::Unresolved { .. }
             | FailureKind::Closed { .. }
             | FailureKind::Timeout { .. }
             | FailureKind::Late { .. }
@@ -306,6 +306,7 @@ fn leaves_others(failure: &Failure) -> bool {
     matches!(
         failure.kind,
         FailureKind::Connect { .. }
+            | FailureKind::Unresolved { .. }
             | FailureKind::Closed { .. }
             | FailureKind::Down { .. }
             | FailureKind::Unavailable { .. }

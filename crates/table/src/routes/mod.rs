@@ -245,9 +245,10 @@ fn was_tried(instance: &InstanceRef<'_>, tried: &[Target]) -> bool {
 /// harm, and its body is still whole.
 pub(crate) fn may_go_elsewhere(failure: &Failure, exchange: &Exchange) -> bool {
     match failure.kind {
-        FailureKind::Connect { .. } | FailureKind::Down { .. } | FailureKind::Unavailable { .. } => {
-            !exchange.body.is_touched()
-        }
+        FailureKind::Connect { .. }
+        | FailureKind::Unresolved { .. }
+        | FailureKind::Down { .. }
+        | FailureKind::Unavailable { .. } => !exchange.body.is_touched(),
         FailureKind::Closed { .. } if failure.sent => exchange.is_repeatable(),
         FailureKind::Closed { .. } => !exchange.body.is_touched(),
         _ => false,
