@@ -108,6 +108,36 @@ fn a_connection_that_passes_is_used_again() {
 }
 
 #[test]
+fn a_body_that_went_into_a_dead_connection_goes_out_again_whole() {
+    // Passes what comes first on a connection, and takes what comes next with it when it closes.
+    let closing = Upstream::start(|peer| {
+        peer.request()?;
+        peer.send("HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n")?;
+        peer.request().map(drop)
+    });
+    let last = Upstream::named("last");
+    let router = router(&[&closing, &last], "");
+    let mut client = router.connect();
+    let put =
+        |framing: &str, body: &str| format!("PUT / HTTP/1.1\r\nHost: h.test\r\n{framing}\r\n\r\n{body}");
+    for length in [1, 3000, 200_000] {
+        let body = "b".repeat(length);
+        let known = put(&format!("Content-Length: {length}"), &body);
+        let chunked = put("Transfer-Encoding: chunked", &format!("{length:x}\r\n{body}\r\n0\r\n\r\n"));
+        for request in [&known, &chunked, &known] {
+            let response = client.exchange(request);
+            assert_eq!((response.status, response.text().as_str()), (200, "last"), "{length} bytes");
+        }
+    }
+    assert!(last.requests().iter().all(|request| request.body.iter().all(|byte| *byte == b'b')));
+    let lengths: Vec<usize> = last.requests().iter().map(|request| request.body.len()).collect();
+    assert_eq!(lengths, [1, 1, 1, 3000, 3000, 3000, 200_000, 200_000, 200_000]);
+    // What may not be done twice is not sent twice.
+    let statuses: Vec<u16> = (0..4).map(|_| client.exchange(post(100)).status).collect();
+    assert_eq!(statuses, [502, 200, 502, 200]);
+}
+
+#[test]
 fn a_large_answer_that_passes_costs_its_connection_and_nothing_else() {
     let (large, last) = (Upstream::answering(answer(501, vec![b'x'; 1 << 20])), Upstream::named("last"));
     let router = router(&[&large, &last], "");

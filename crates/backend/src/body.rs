@@ -26,8 +26,16 @@ pub trait Source {
         None
     }
 
-    /// Called instead of dropping a source whose body has ended: a connection goes back to its pool.
-    fn release(self: Box<Self>) {}
+    /// Called instead of dropping a source whose body has ended: a connection goes back to its pool, and one
+    /// that could be [rewound](Source::rewind) comes back for that.
+    fn release(self: Box<Self>) -> Option<Box<dyn Source>> {
+        None
+    }
+
+    /// Goes back to the body's first byte, wherever it is. `false`: what has been read can't be had again.
+    fn rewind(&mut self) -> bool {
+        false
+    }
 }
 
 /// What [`Source::poll_fill`] has done.
@@ -110,12 +118,13 @@ enum Content {
     },
     Stream {
         source: Box<dyn Source>,
+        length: Option<u64>,
         /// What is left of it, if that is known.
         left: Option<u64>,
         touched: bool,
     },
-    /// A stream that has been read to its end.
-    Ended,
+    /// A stream that has been read to its end, with the source and its length if it could be rewound.
+    Ended(Option<(Box<dyn Source>, Option<u64>)>),
     /// Read by somebody else.
     Spent,
 }
@@ -135,7 +144,7 @@ impl Body {
 
     /// A body that comes from elsewhere, of `length` bytes if that is known. The source keeps to it.
     pub fn stream(source: Box<dyn Source>, length: Option<u64>) -> Body {
-        Body { content: Content::Stream { source, left: length, touched: false }, trailers: None }
+        Body { content: Content::Stream { source, length, left: length, touched: false }, trailers: None }
     }
 
     /// What is left where a body has been read: asking it for bytes is an error.
@@ -146,7 +155,7 @@ impl Body {
     /// How many bytes are still to come, if that is known.
     pub fn length(&self) -> Option<u64> {
         match &self.content {
-            Content::Empty | Content::Ended | Content::Spent => Some(0),
+            Content::Empty | Content::Ended(_) | Content::Spent => Some(0),
             Content::Bytes { bytes, taken } => Some((bytes.len() - taken) as u64),
             Content::Stream { left, .. } => *left,
         }
@@ -157,20 +166,26 @@ impl Body {
         matches!(self.content, Content::Empty)
     }
 
-    /// Whether bytes have been taken from it that can't be had again.
+    /// Whether bytes have been taken from it that can't be had again as it stands.
     pub fn is_touched(&self) -> bool {
-        matches!(self.content, Content::Ended | Content::Spent | Content::Stream { touched: true, .. })
+        matches!(self.content, Content::Ended(_) | Content::Spent | Content::Stream { touched: true, .. })
     }
 
     /// The same body from its beginning, or a spent one if that can't be had.
     pub fn rewound(mut self) -> Body {
-        if self.is_touched() {
-            return Body::spent();
+        match self.content {
+            Content::Stream { mut source, length, touched: true, .. }
+            | Content::Ended(Some((mut source, length))) => match source.rewind() {
+                true => Body::stream(source, length),
+                false => Body::spent(),
+            },
+            Content::Ended(None) => Body::spent(),
+            Content::Bytes { ref mut taken, .. } => {
+                *taken = 0;
+                self
+            }
+            Content::Empty | Content::Spent | Content::Stream { .. } => self,
         }
-        if let Content::Bytes { taken, .. } = &mut self.content {
-            *taken = 0;
-        }
-        self
     }
 
     /// Another body of the same bytes, if this one is in memory.
@@ -178,7 +193,7 @@ impl Body {
         match &self.content {
             Content::Empty => Some(Body::empty()),
             Content::Bytes { bytes, .. } => Some(Body::bytes(bytes.clone())),
-            Content::Stream { .. } | Content::Ended | Content::Spent => None,
+            Content::Stream { .. } | Content::Ended(_) | Content::Spent => None,
         }
     }
 
@@ -191,7 +206,7 @@ impl Body {
         room: usize,
     ) -> Poll<Result<Fill, BodyError>> {
         match &mut self.content {
-            Content::Empty | Content::Ended => Poll::Ready(Ok(Fill::End)),
+            Content::Empty | Content::Ended(_) => Poll::Ready(Ok(Fill::End)),
             Content::Spent => Poll::Ready(Err(BodyError::Spent)),
             Content::Bytes { bytes, taken } if *taken == bytes.len() => Poll::Ready(Ok(Fill::End)),
             Content::Bytes { bytes, taken } => {
@@ -200,7 +215,7 @@ impl Body {
                 *taken = end;
                 Poll::Ready(Ok(Fill::Data))
             }
-            Content::Stream { source, left, touched } => {
+            Content::Stream { source, left, touched, .. } => {
                 *touched = true;
                 let before = out.len();
                 match source.poll_fill(cx, out, room) {
@@ -212,10 +227,10 @@ impl Body {
                     }
                     Poll::Ready(Ok(Fill::End)) => {
                         self.trailers = source.trailers();
-                        if let Content::Stream { source, .. } =
-                            std::mem::replace(&mut self.content, Content::Ended)
+                        if let Content::Stream { source, length, .. } =
+                            std::mem::replace(&mut self.content, Content::Ended(None))
                         {
-                            source.release();
+                            self.content = Content::Ended(source.release().map(|source| (source, length)));
                         }
                         Poll::Ready(Ok(Fill::End))
                     }

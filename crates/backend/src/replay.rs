@@ -6,10 +6,11 @@
 //! send. There is one reader of the client's body, whatever becomes of the attempts; what it reads is
 //! appended to a buffer they share, up to a limit; each attempt has a place of its own in it.
 //!
-//! Promised: an attempt yields the body from its first byte to its last, with its trailers, or an error;
-//! part of a body never ends as if it were the whole. Nothing is read before an attempt asks for it. A body
-//! that is in memory already costs nothing, neither does one that no attempt was made with. Past the limit
-//! there are no further attempts; the one in hand goes on, and the buffer is let go.
+//! Promised: an attempt yields the body from its first byte to its last, with its trailers, or an error (and
+//! the same again when it is rewound, which it can be as long as there may be another one); part of a body
+//! never ends as if it were the whole. Nothing is read before an attempt asks for it. A body that is in memory
+//! already costs nothing, neither does one that no attempt was made with. Past the limit there are no further
+//! attempts; the one in hand goes on, and the buffer is let go.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -194,6 +195,22 @@ impl Source for Attempt {
             Some(End::Whole(trailers)) => trailers.take(),
             _ => None,
         }
+    }
+
+    fn release(self: Box<Self>) -> Option<Box<dyn Source>> {
+        Some(self)
+    }
+
+    /// A connection that turns out dead takes an attempt's body with it, which goes out again over another one.
+    fn rewind(&mut self) -> bool {
+        let shared = &mut *self.shared.borrow_mut();
+        let is_possible =
+            shared.attempt == self.number && shared.keeping && !matches!(shared.end, Some(End::Broken));
+        if is_possible {
+            self.position = Position::default();
+            shared.delivered = false;
+        }
+        is_possible
     }
 }
 

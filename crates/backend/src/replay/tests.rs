@@ -86,6 +86,43 @@ fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
 
 proptest! {
     #[test]
+    fn an_attempt_that_is_rewound_begins_again_unless_the_limit_was_passed(
+        pieces in pieces(),
+        known: bool,
+        stops in prop::collection::vec(0usize..20_000, 1..4),
+        limit in 0u64..30_000,
+        room in 1usize..8_000,
+    ) {
+        let whole = pieces.concat();
+        let mut replay = Replay::new(Client::body(&pieces, known, false), limit);
+        let mut attempt = replay.attempt();
+        for stop in stops {
+            take(&mut attempt, stop, room);
+            attempt = attempt.rewound();
+            if !replay.is_possible() {
+                break;
+            }
+            prop_assert!(!attempt.is_touched());
+            prop_assert_eq!(attempt.length(), known.then_some(whole.len() as u64));
+            prop_assert!(!replay.is_delivered() || stop == 0);
+        }
+        let possible = replay.is_possible();
+        let (got, end) = take(&mut attempt, usize::MAX, room);
+        if possible {
+            prop_assert_eq!(got, whole);
+            prop_assert!(matches!(end, Some(Ok(()))));
+            prop_assert!(attempt.take_trailers().is_some());
+        } else {
+            prop_assert!(got.is_empty() && matches!(end, Some(Err(BodyError::Spent))));
+        }
+        // The one before gets no more of it.
+        if replay.is_possible() {
+            let _next = replay.attempt();
+            prop_assert!(attempt.rewound().is_touched());
+        }
+    }
+
+    #[test]
     fn every_attempt_gets_the_whole_body_or_none_is_made(
         pieces in pieces(),
         known: bool,

@@ -461,7 +461,7 @@ impl Connection {
         let (reading, known) = match length {
             BodyLength::Empty => {
                 self.reading = Reading::Known(0);
-                self.release();
+                self.rest();
                 return Ok(Response { head, body: Body::empty(), tunnel: None });
             }
             BodyLength::Known(length) => (Reading::Known(length), Some(length)),
@@ -608,8 +608,18 @@ impl Source for Connection {
         self.trailers.take()
     }
 
-    fn release(mut self: Box<Connection>) {
+    fn release(self: Box<Connection>) -> Option<Box<dyn Source>> {
+        self.rest();
+        None
+    }
+}
+
+impl Connection {
+    /// Goes back to its pool, if nothing is left over on either side.
+    fn rest(mut self: Box<Connection>) {
         self.in_flight = None;
+        // It has been sent, and may hold on to the client's connection.
+        self.body = Body::empty();
         let clean = self.input.is_empty() && matches!(self.sending, Sending::Whole) && self.has_written();
         if !(self.keep && clean) {
             return;
@@ -624,9 +634,7 @@ impl Source for Connection {
         let most = self.options.most_idle;
         peer.park(self, until, most);
     }
-}
 
-impl Connection {
     fn poll_chunks(
         &mut self,
         cx: &mut Context<'_>,
