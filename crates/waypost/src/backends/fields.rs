@@ -1,9 +1,10 @@
 //! Fields of messages as a configuration writes them.
 
 use http::{HeaderName, HeaderValue};
+use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::config::{Setting, expected, quoted};
+use crate::config::{Setting, Wrong, expected, quoted};
 
 /// Fields and their values, in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,17 @@ fn own(name: &HeaderName) -> Result<(), String> {
     Ok(())
 }
 
+/// Reads one field.
+fn field(name: &str, value: &DeValue<'_>) -> Result<(HeaderName, HeaderValue), String> {
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| format!("{name:?} is not the name of a field"))?;
+    own(&name)?;
+    let text = value.as_str().ok_or_else(|| format!("the field {name}: {}", expected("a string", value)))?;
+    let text = HeaderValue::from_str(text)
+        .map_err(|_| format!("the field {name} has a value with a control character"))?;
+    Ok((name, text))
+}
+
 impl FieldTexts {
     /// Each field's name and its value as text.
     pub fn iter(&self) -> impl Iterator<Item = (String, String)> {
@@ -49,20 +61,24 @@ impl Setting for FieldTexts {
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         let table = value.as_table().ok_or_else(|| expected(&Self::kind(), value))?;
+        let fields = table.iter().map(|(name, value)| field(name.get_ref(), value.get_ref()));
+        fields.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn read_whole(value: &Spanned<DeValue<'_>>, wrong: &mut Wrong) -> Option<Self> {
+        let Some(table) = value.get_ref().as_table() else {
+            wrong.push((value.span(), expected(&Self::kind(), value.get_ref())));
+            return None;
+        };
+        let before = wrong.len();
         let mut fields = Vec::with_capacity(table.len());
         for (name, value) in table {
-            let name = HeaderName::from_bytes(name.get_ref().as_bytes())
-                .map_err(|_| format!("{:?} is not the name of a field", name.get_ref()))?;
-            own(&name)?;
-            let text = value
-                .get_ref()
-                .as_str()
-                .ok_or_else(|| format!("the field {name}: {}", expected("a string", value.get_ref())))?;
-            let text = HeaderValue::from_str(text)
-                .map_err(|_| format!("the field {name} has a value with a control character"))?;
-            fields.push((name, text));
+            match field(name.get_ref(), value.get_ref()) {
+                Ok(field) => fields.push(field),
+                Err(message) => wrong.push((name.span(), message)),
+            }
         }
-        Ok(Self(fields))
+        (wrong.len() == before).then_some(Self(fields))
     }
 
     fn show(&self) -> Option<String> {

@@ -37,7 +37,7 @@ pub use setting::Setting;
 pub use units::{Limit, Size};
 
 pub(crate) use section::{Source, Written, read_section, section};
-pub(crate) use setting::{expected, integer, quoted, words};
+pub(crate) use setting::{Wrong, expected, integer, quoted, words};
 pub(crate) use suggest::did_you_mean;
 
 use section::Places;

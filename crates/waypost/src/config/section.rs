@@ -177,7 +177,7 @@ pub struct Fields<'s, 't> {
     path: String,
     /// Where the section begins.
     place: Place,
-    values: BTreeMap<&'s str, (Place, &'s DeValue<'t>)>,
+    values: BTreeMap<&'s str, (Place, &'s Spanned<DeValue<'t>>)>,
     source: &'s mut Source<'t>,
 }
 
@@ -192,7 +192,7 @@ impl<'s, 't> Fields<'s, 't> {
         let values = written
             .pairs
             .into_iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), (source.line(&key.span()), value.get_ref())));
+            .map(|(key, value)| (key.get_ref().as_ref(), (source.line(&key.span()), value)));
         Self { path: path.to_owned(), place: written.place, values: values.collect(), source }
     }
 
@@ -201,10 +201,19 @@ impl<'s, 't> Fields<'s, 't> {
     pub(crate) fn take<T: Setting>(&mut self, key: &'static str, default: Option<T>) -> Option<T> {
         let name = full_name(&self.path, key);
         let written = self.values.remove(key);
+        let mut wrong = Vec::new();
         let (place, read) = match self.source.overrides.iter().find(|over| over.key == name) {
-            Some(over) => (over.place.clone(), T::parse(&over.text)),
+            Some(over) => {
+                let read = T::parse(&over.text);
+                (over.place.clone(), read.map_err(|message| wrong.push((over.place.clone(), message))).ok())
+            }
             None => match written {
-                Some((place, value)) => (place, T::read(value)),
+                Some((place, value)) => {
+                    let mut found = Vec::new();
+                    let read = T::read_whole(value, &mut found);
+                    wrong.extend(found.into_iter().map(|(span, message)| (self.source.line(&span), message)));
+                    (place, read)
+                }
                 None => {
                     if default.is_none() {
                         let message = format!("`{name}` is missing: write {}", T::kind());
@@ -214,14 +223,11 @@ impl<'s, 't> Fields<'s, 't> {
                 }
             },
         };
-        self.source.places.insert(name.clone(), place.clone());
-        match read {
-            Ok(value) => Some(value),
-            Err(message) => {
-                self.source.problems.add(place, format!("`{name}`: {message}"));
-                default
-            }
+        self.source.places.insert(name.clone(), place);
+        for (place, message) in wrong {
+            self.source.problems.add(place, format!("`{name}`: {message}"));
         }
+        read.or(default)
     }
 
     /// Reports the fields that no key took.

@@ -3,9 +3,11 @@
 //! everywhere it appears.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use toml::Spanned;
 use toml::de::DeValue;
 use uuid::Uuid;
 
@@ -25,9 +27,18 @@ pub trait Setting: Sized {
         }
     }
 
+    /// Reads the value from TOML and tells of all that is wrong with it, each with its part of the text; of a
+    /// value that is one piece that is what [`Setting::read`] says.
+    fn read_whole(value: &Spanned<DeValue<'_>>, wrong: &mut Wrong) -> Option<Self> {
+        Self::read(value.get_ref()).map_err(|message| wrong.push((value.span(), message))).ok()
+    }
+
     /// The value as it would be written in TOML, or none when it is not set.
     fn show(&self) -> Option<String>;
 }
+
+/// What is wrong with a value, and which part of the text it is.
+pub(crate) type Wrong = Vec<(Range<usize>, String)>;
 
 /// The error for a value of the wrong TOML type.
 pub(crate) fn expected(kind: &str, found: &DeValue<'_>) -> String {
@@ -201,6 +212,10 @@ impl<T: Setting> Setting for Option<T> {
         T::read(value).map(Some)
     }
 
+    fn read_whole(value: &Spanned<DeValue<'_>>, wrong: &mut Wrong) -> Option<Self> {
+        T::read_whole(value, wrong).map(Some)
+    }
+
     fn show(&self) -> Option<String> {
         self.as_ref().and_then(T::show)
     }
@@ -219,6 +234,16 @@ impl<T: Setting> Setting for Vec<T> {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         let items = value.as_array().ok_or_else(|| expected(&Self::kind(), value))?;
         items.iter().map(|item| T::read(item.get_ref())).collect()
+    }
+
+    fn read_whole(value: &Spanned<DeValue<'_>>, wrong: &mut Wrong) -> Option<Self> {
+        let Some(items) = value.get_ref().as_array() else {
+            wrong.push((value.span(), expected(&Self::kind(), value.get_ref())));
+            return None;
+        };
+        // Each is read, whatever is wrong with those before it.
+        let items: Vec<Option<T>> = items.iter().map(|item| T::read_whole(item, wrong)).collect();
+        items.into_iter().collect()
     }
 
     fn show(&self) -> Option<String> {

@@ -118,6 +118,47 @@ x = 1
 }
 
 #[test]
+fn everything_wrong_in_a_list_or_a_table_of_fields_is_told_each_with_its_line() {
+    let text = "\
+entry = \"a\"
+
+[backend.a]
+type = \"switch\"
+cases = [
+    { pth = \"/x\", backend = \"b\" },
+    { path = \"/x\", backend = \"b\" },
+    { path = \"x\", backend = \"b\" },
+]
+
+[backend.b]
+type = \"try_pass\"
+members = [\"c\", \"c2\"]
+pass_on = [501, \"conect_failure\", 99]
+
+[backend.c]
+type = \"headers\"
+backend = \"routes\"
+request_set = { Connection = \"x\", fine = \"y\", \"a b\" = \"z\" }
+
+[backend.c2]
+type = \"respond\"
+status = 200
+";
+    let found = lines(text);
+    let expected = [
+        "w.toml:6: `backend.a.cases`: unknown key `pth` (did you mean `path`?)",
+        "w.toml:8: `backend.a.cases`: `path`: \"x\" is no path: it begins with / and has no query",
+        "w.toml:14: `backend.b.pass_on`: expected a status from 200 to 599, found 99 (or write \
+         \"connect_failure\")",
+        "w.toml:14: `backend.b.pass_on`: expected a status from 200 to 599, or \"connect_failure\", found \
+         \"conect_failure\"",
+        "w.toml:19: `backend.c.request_set`: \"a b\" is not the name of a field",
+        "w.toml:19: `backend.c.request_set`: the field connection is the router's own: take it out",
+    ];
+    assert_eq!(found, expected, "\n{}", found.join("\n"));
+}
+
+#[test]
 fn broken_toml_is_told_with_its_line_beside_other_errors() {
     let found = lines("workers = 0\n[listen\nhttp = [\n");
     assert!(found.iter().any(|line| line.starts_with("w.toml:2: ")), "{found:?}");
