@@ -10,6 +10,10 @@ use clap::{Parser, ValueEnum};
 use waypost_bench::run;
 use waypost_memcached::{Address, Batch, Client, StoreOptions};
 
+/// As the router has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const KEYS: usize = 10_000;
 const VALUE: [u8; 100] = [b'x'; 100];
 /// Operations between two looks at the clock.

@@ -3,8 +3,10 @@
 
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
 use thiserror::Error;
+
+/// Keys up to this length, prefix included, need no memory of their own.
+const SHORT: usize = 38;
 
 /// A key as it is sent: the prefix and what the caller named, at most 250 bytes.
 ///
@@ -12,10 +14,20 @@ use thiserror::Error;
 /// has not. The server's limit counts the encoded form, so such a key has at most 186 bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The prefix, then the name.
-    wire: Bytes,
-    prefix: usize,
+    wire: Wire,
+    prefix: u8,
     plain: bool,
+}
+
+/// The prefix, then the name.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Wire {
+    /// The bytes behind the length are zero.
+    Short {
+        length: u8,
+        bytes: [u8; SHORT],
+    },
+    Long(Box<[u8]>),
 }
 
 /// Why a key can't be used.
@@ -64,6 +76,11 @@ fn is_plain(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f
 }
 
+/// Whether all are; all of them are looked at, which takes less time than to stop at one.
+fn are_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, byte| plain & is_plain(*byte))
+}
+
 impl Key {
     /// The longest key, prefix included.
     pub const MAX: usize = 250;
@@ -79,25 +96,35 @@ impl Key {
             return Err(KeyError::Empty);
         }
         let length = prefix.len() + name.len();
-        let plain = prefix.iter().chain(name).copied().all(is_plain);
+        let plain = are_plain(prefix) & are_plain(name);
         let limit = if plain { Key::MAX } else { Key::MAX_ENCODED };
         if length > limit {
             return Err(KeyError::TooLong { length, prefix: prefix.len(), limit });
         }
-        let mut wire = BytesMut::with_capacity(length);
-        wire.extend_from_slice(prefix);
-        wire.extend_from_slice(name);
-        Ok(Key { wire: wire.freeze(), prefix: prefix.len(), plain })
+        let wire = if length <= SHORT {
+            let mut bytes = [0; SHORT];
+            let (front, back) = bytes.split_at_mut(prefix.len());
+            front.copy_from_slice(prefix);
+            back[..name.len()].copy_from_slice(name);
+            Wire::Short { length: length as u8, bytes }
+        } else {
+            Wire::Long([prefix, name].concat().into())
+        };
+        // Both lengths are at most 250.
+        Ok(Key { wire, prefix: prefix.len() as u8, plain })
     }
 
     /// The whole key, prefix included.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.wire
+        match &self.wire {
+            Wire::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Wire::Long(bytes) => bytes,
+        }
     }
 
     /// What the caller named, without the prefix.
     pub fn name(&self) -> &[u8] {
-        &self.wire[self.prefix..]
+        &self.as_bytes()[usize::from(self.prefix)..]
     }
 
     /// Whether it can be sent as it is, in every protocol.
@@ -108,24 +135,24 @@ impl Key {
     /// The key as a line of the text protocol can carry it.
     pub(crate) fn plain(&self) -> Result<&[u8], KeyError> {
         if self.plain {
-            return Ok(&self.wire);
+            return Ok(self.as_bytes());
         }
-        let found = self.wire.iter().copied().enumerate().find(|(_, byte)| !is_plain(*byte));
+        let found = self.as_bytes().iter().copied().enumerate().find(|(_, byte)| !is_plain(*byte));
         // A key is not plain because of a byte in it.
-        let (at, byte) = found.unwrap_or((self.prefix, 0));
-        Err(KeyError::Unsendable { position: at.saturating_sub(self.prefix), byte })
+        let (at, byte) = found.unwrap_or_default();
+        Err(KeyError::Unsendable { position: at.saturating_sub(usize::from(self.prefix)), byte })
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", self.wire.escape_ascii())
+        write!(f, "Key({})", self.as_bytes().escape_ascii())
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.wire.escape_ascii())
+        write!(f, "{}", self.as_bytes().escape_ascii())
     }
 }
 
@@ -165,6 +192,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_key_is_its_prefix_and_its_name(
+            prefix in prop::collection::vec(33..127u8, 0..60), name in prop::collection::vec(33..127u8, 1..60)
+        ) {
+            let key = Key::new(&prefix, &name).unwrap();
+            prop_assert_eq!(key.as_bytes(), [prefix.clone(), name.clone()].concat());
+            prop_assert_eq!(key.name(), name);
+            prop_assert_eq!(&key.clone(), &key);
+        }
+
         #[test]
         fn a_plain_key_has_no_byte_that_ends_a_token(name in prop::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(key) = Key::new(b"", &name) {

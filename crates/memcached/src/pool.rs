@@ -39,11 +39,11 @@ impl Pool {
         Some(Slot { pool: self, connection: None, _permit: Some(permit) })
     }
 
-    /// An idle connection that the server has not closed.
-    fn take_idle(&self) -> Option<Connection> {
+    /// An idle connection that the server has not closed: as far as is known, or `surely`.
+    fn take_idle(&self, surely: bool) -> Option<Connection> {
         loop {
             let connection = self.lock().pop()?;
-            if connection.is_alive() {
+            if connection.is_alive(surely) {
                 return Some(connection);
             }
         }
@@ -70,9 +70,10 @@ pub(crate) struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Takes an idle connection; whether there was one.
-    pub(crate) fn reuse(&mut self) -> bool {
-        self.connection = self.pool.take_idle();
+    /// Takes an idle connection; whether there was one. `surely`: one that the server has not closed, as far as
+    /// the system knows, for what can't be sent a second time.
+    pub(crate) fn reuse(&mut self, surely: bool) -> bool {
+        self.connection = self.pool.take_idle(surely);
         self.connection.is_some()
     }
 

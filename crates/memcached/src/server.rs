@@ -4,6 +4,7 @@
 //! retry time; requests to it fail at once until then, as they do with libmemcached
 //! (`MEMCACHED_SERVER_TEMPORARILY_DISABLED`). The first request after that tries again.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -108,22 +109,27 @@ impl Server {
     ) -> Result<(), Error> {
         let mut slot = match self.pool.try_enter() {
             Some(slot) => slot,
-            None => timeout_at(deadline.at, self.pool.enter())
+            // What takes long has its future apart, so that it isn't carried along by those that don't wait.
+            None => Box::pin(timeout_at(deadline.at, self.pool.enter()))
                 .await
                 .map_err(|_| self.timeout(Phase::Pool, deadline.limit))?,
         };
-        if slot.reuse() {
+        let repeatable = requests.iter().all(is_repeatable);
+        if slot.reuse(!repeatable) {
             match self.exchange(&mut slot, requests, replies, deadline).await {
                 // The server closed the connection while it was idle, and nothing was done yet, or nothing
                 // that could not be done twice.
                 Err(Error::Read { .. } | Error::Write { .. })
-                    if replies.iter().all(Option::is_none) && requests.iter().all(is_repeatable) => {}
+                    if repeatable && replies.iter().all(Option::is_none) => {}
                 outcome => return outcome,
             }
         }
-        let connection = self.open(deadline).await?;
-        slot.insert(connection);
-        self.exchange(&mut slot, requests, replies, deadline).await
+        Box::pin(async {
+            let connection = self.open(deadline).await?;
+            slot.insert(connection);
+            self.exchange(&mut slot, requests, replies, deadline).await
+        })
+        .await
     }
 
     async fn exchange(
@@ -134,14 +140,18 @@ impl Server {
         deadline: Deadline,
     ) -> Result<(), Error> {
         let Some(connection) = slot.connection() else { return Ok(()) };
-        match timeout_at(deadline.at, connection.execute(requests, replies)).await {
-            Ok(outcome) => {
+        // Where the future is dropped, so is the connection, and its timer is not missed.
+        let mut timer = mem::take(connection.timer());
+        let outcome = timer.limit(deadline.at, connection.execute(requests, replies)).await;
+        *connection.timer() = timer;
+        match outcome {
+            Some(outcome) => {
                 if outcome.is_ok() {
                     self.works();
                 }
                 outcome
             }
-            Err(_) => {
+            None => {
                 let error = self.timeout(Phase::Answer, deadline.limit);
                 self.failed(&error, false);
                 Err(error)

@@ -15,7 +15,10 @@ use crate::ttl;
 /// order between servers, and no transaction: each has its own outcome.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    operations: Vec<(Vec<u8>, Operation)>,
+    /// The keys, one behind the other.
+    names: Vec<u8>,
+    /// Each with the end of its key.
+    operations: Vec<(usize, Operation)>,
 }
 
 #[derive(Debug, Clone)]
@@ -173,7 +176,8 @@ impl Batch {
     }
 
     fn push(&mut self, key: &[u8], operation: Operation) -> &mut Batch {
-        self.operations.push((key.to_vec(), operation));
+        self.names.extend_from_slice(key);
+        self.operations.push((self.names.len(), operation));
         self
     }
 }
@@ -184,14 +188,25 @@ impl Client {
     /// # Errors
     /// Each operation has its own outcome, with the errors of the method it is named after.
     pub async fn run(&self, batch: Batch) -> Vec<Result<Outcome, Error>> {
-        let is_read = |(_, operation): &(Vec<u8>, Operation)| matches!(operation, Operation::Get { .. });
-        let reads: Vec<bool> = batch.operations.iter().map(is_read).collect();
-        let requests = batch
-            .operations
-            .into_iter()
-            .map(|(key, operation)| self.key(&key).map(|key| self.request(key, operation)));
-        let replies = self.shared.ask_all(requests.collect()).await;
-        replies.into_iter().zip(reads).map(|(reply, is_read)| outcome(reply, is_read)).collect()
+        let Batch { names, operations } = batch;
+        let mut start = 0;
+        let requests = operations.into_iter().map(|(end, operation)| {
+            let name = &names[start..end];
+            start = end;
+            self.key(name).map(|key| self.request(key, operation))
+        });
+        self.shared.ask_all(requests, outcome).await
+    }
+
+    /// Reads many items, in the order of the keys. All servers are asked at the same time.
+    ///
+    /// # Errors
+    /// Each key has an outcome of its own: what one server can't answer leaves the others' items.
+    pub async fn get_multi<K: AsRef<[u8]>>(&self, keys: &[K]) -> Vec<Result<Option<Item>, Error>> {
+        let get = |key| Request::Get { key, cas: false, ttl: false, touch: None };
+        let requests = keys.iter().map(|key| self.key(key.as_ref()).map(get));
+        let item = |_: &Request, reply| if let Reply::Item(item) = reply { Ok(Some(item)) } else { Ok(None) };
+        self.shared.ask_all(requests, item).await
     }
 
     fn request(&self, key: Key, operation: Operation) -> Request {
@@ -211,41 +226,59 @@ impl Client {
     }
 }
 
-fn outcome(reply: Result<Reply, Error>, is_read: bool) -> Result<Outcome, Error> {
-    match reply? {
+/// What a reply means for the caller.
+fn outcome(request: &Request, reply: Reply) -> Result<Outcome, Error> {
+    match reply {
         Reply::Item(item) => Ok(Outcome::Item(Some(item))),
         Reply::Number(number) => Ok(Outcome::Number(number)),
         Reply::NotStored => Err(Error::NotStored),
         Reply::Exists => Err(Error::Exists),
-        Reply::NotFound if is_read => Ok(Outcome::Item(None)),
+        Reply::NotFound if matches!(request, Request::Get { .. }) => Ok(Outcome::Item(None)),
         Reply::NotFound => Err(Error::NotFound),
         Reply::Done | Reply::Version(_) | Reply::Stats(_) | Reply::Refused(_) => Ok(Outcome::Done),
     }
 }
 
-/// The requests of a batch that one server answers, and where their answers go.
+/// The requests of a batch that one server answers, and where their outcomes go.
+#[derive(Default)]
 struct Group {
-    server: usize,
     places: Vec<usize>,
     requests: Vec<Request>,
 }
 
 impl Shared {
-    /// Sends requests to the servers of their keys. A request that is an error already is passed through.
-    async fn ask_all(&self, requests: Vec<Result<Request, Error>>) -> Vec<Result<Reply, Error>> {
-        let reads = requests.iter().flatten().all(|request| matches!(request, Request::Get { .. }));
+    /// Sends requests to the servers of their keys, and makes of each reply what the caller wants. A request that
+    /// is an error already is passed through.
+    async fn ask_all<T>(
+        &self,
+        requests: impl Iterator<Item = Result<Request, Error>>,
+        finish: impl Fn(&Request, Reply) -> Result<T, Error>,
+    ) -> Vec<Result<T, Error>> {
         let deadline = self.deadline();
+        if !self.failover && self.copies == 1 {
+            return self.ask_groups(requests, deadline, finish).await;
+        }
+        let requests: Vec<_> = requests.collect();
+        let replies = Box::pin(self.ask_all_holders(&requests, deadline)).await;
+        let finish = |(request, reply): (Result<Request, Error>, Result<_, _>)| finish(&request?, reply?);
+        requests.into_iter().zip(replies).map(finish).collect()
+    }
+
+    /// As [`Shared::ask_all`], with failover or copies.
+    async fn ask_all_holders(
+        &self,
+        requests: &[Result<Request, Error>],
+        deadline: Deadline,
+    ) -> Vec<Result<Reply, Error>> {
+        let reads = requests.iter().flatten().all(|request| matches!(request, Request::Get { .. }));
         if self.copies > 1 && !reads {
             // What is written to the copies depends on what the first server says.
-            let all = requests.into_iter().map(|request| async { self.ask_within(request?, deadline).await });
-            return in_turn(all).await;
+            let all = requests.iter().cloned();
+            return in_turn(all.map(|request| async { self.ask_within(request?, deadline).await })).await;
         }
-        if !self.failover && self.copies == 1 {
-            return self.ask_groups(requests, deadline).await;
-        }
-        let mut outcomes = self.ask_groups(requests.clone(), deadline).await;
-        let second = requests.into_iter().zip(&mut outcomes).filter_map(|(request, outcome)| {
-            let request = request.ok().filter(|_| self.has_second_chance(outcome))?;
+        let mut outcomes = self.ask_groups(requests.iter().cloned(), deadline, |_, reply| Ok(reply)).await;
+        let second = requests.iter().zip(&mut outcomes).filter_map(|(request, outcome)| {
+            let request = request.as_ref().ok().filter(|_| self.has_second_chance(outcome))?.clone();
             Some(async move { *outcome = self.ask_within(request, deadline).await })
         });
         if reads {
@@ -265,46 +298,58 @@ impl Shared {
     }
 
     /// Sends each request to the first server it may go to, in one group a server.
-    async fn ask_groups(
+    async fn ask_groups<T>(
         &self,
-        requests: Vec<Result<Request, Error>>,
+        requests: impl Iterator<Item = Result<Request, Error>>,
         deadline: Deadline,
-    ) -> Vec<Result<Reply, Error>> {
-        let mut outcomes: Vec<Option<Result<Reply, Error>>> = Vec::new();
-        outcomes.resize_with(requests.len(), || None);
-        let mut groups: Vec<Option<Group>> = Vec::new();
-        groups.resize_with(self.servers.len(), || None);
-        for (place, request) in requests.into_iter().enumerate() {
+        finish: impl Fn(&Request, Reply) -> Result<T, Error>,
+    ) -> Vec<Result<T, Error>> {
+        let expected = requests.size_hint().0;
+        let mut outcomes = Vec::with_capacity(expected);
+        let mut groups: Vec<Group> = Vec::new();
+        groups.resize_with(self.servers.len(), Group::default);
+        for (place, request) in requests.enumerate() {
             let request = match request {
                 Ok(request) => request,
                 Err(error) => {
-                    outcomes[place] = Some(Err(error));
+                    outcomes.push(Err(error));
                     continue;
                 }
             };
+            // Until its server has answered, which every request of a batch has.
+            outcomes.push(Err(Error::NoServers));
             let Some(server) = request.key().map(|key| self.first_holder(key)) else { continue };
-            let empty = || Group { server, places: Vec::new(), requests: Vec::new() };
-            let group = groups[server].get_or_insert_with(empty);
-            group.places.push(place);
-            group.requests.push(request);
+            let Group { places, requests } = &mut groups[server];
+            if places.is_empty() {
+                let share = expected / self.servers.len();
+                places.reserve(share);
+                requests.reserve(share);
+            }
+            places.push(place);
+            requests.push(request);
         }
-        let asked = groups.into_iter().flatten().map(|group| async move {
-            let server = &self.servers[group.server];
+        let asked = groups.iter().zip(&self.servers).filter(|(group, _)| !group.requests.is_empty());
+        let mut asked = asked.map(|(Group { places, requests }, server)| async move {
             let mut replies = Vec::new();
-            replies.resize_with(group.requests.len(), || None);
+            replies.resize_with(requests.len(), || None);
             let failure = match server.away() {
                 Some(away) => Some(away),
-                None => server.execute(&group.requests, &mut replies, deadline).await.err(),
+                None => server.execute(requests, &mut replies, deadline).await.err(),
             };
-            let answered = group.requests.iter().zip(replies);
-            let answered = answered.map(|(request, reply)| server.outcome(request, reply, failure.as_ref()));
-            group.places.into_iter().zip(answered.collect::<Vec<_>>()).collect::<Vec<_>>()
+            (places, requests, server, replies, failure)
         });
-        for (place, outcome) in join_all(asked).await.into_iter().flatten() {
-            outcomes[place] = Some(outcome);
+        // Most often there is one, which needs nothing around it.
+        let answers = match (asked.next(), asked.next()) {
+            (Some(only), None) => vec![only.await],
+            (first, second) => join_all(first.into_iter().chain(second).chain(asked)).await,
+        };
+        for (places, requests, server, replies, failure) in answers {
+            for ((place, request), reply) in places.iter().zip(requests).zip(replies) {
+                let reply = server.outcome(request, reply, failure.as_ref());
+                outcomes[*place] = reply.and_then(|reply| finish(request, reply));
+            }
         }
-        // Every request went into a group, or had its outcome before.
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(Error::NoServers))).collect()
+        outcomes
     }
 }
 

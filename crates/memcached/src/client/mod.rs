@@ -146,19 +146,6 @@ impl Client {
         self.read(Request::Get { key, cas: false, ttl: false, touch: Some(ttl::on_the_wire(ttl)) }).await
     }
 
-    /// Reads many items, in the order of the keys. All servers are asked at the same time.
-    ///
-    /// # Errors
-    /// Each key has an outcome of its own: what one server can't answer leaves the others' items.
-    pub async fn get_multi<K: AsRef<[u8]>>(&self, keys: &[K]) -> Vec<Result<Option<Item>, Error>> {
-        let mut batch = Batch::new();
-        for key in keys {
-            batch.get(key);
-        }
-        let outcomes = self.run(batch).await;
-        outcomes.into_iter().map(|outcome| outcome.map(Outcome::into_item)).collect()
-    }
-
     async fn read(&self, request: Request) -> Result<Option<Item>, Error> {
         match self.shared.ask(request).await {
             Ok(Reply::Item(item)) => Ok(Some(item)),

@@ -16,8 +16,8 @@ use crate::server::{Deadline, Server};
 
 impl Shared {
     /// Sends one request to the servers of its key.
-    pub(super) async fn ask(&self, request: Request) -> Result<Reply, Error> {
-        self.ask_within(request, self.deadline()).await
+    pub(super) fn ask(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> {
+        self.ask_within(request, self.deadline())
     }
 
     /// As [`Shared::ask`], as a part of something that must end in time.
@@ -27,6 +27,12 @@ impl Shared {
             let server = &self.servers[self.placement.server(key.name())];
             return server.ask(&request, deadline).await;
         }
+        // Apart, so that those who need no choice of servers don't carry it along.
+        Box::pin(self.ask_holders(key, &request, deadline)).await
+    }
+
+    /// Sends a request to those that hold its key, and with failover to others until one can be reached.
+    async fn ask_holders(&self, key: &Key, request: &Request, deadline: Deadline) -> Result<Reply, Error> {
         let mut outcome = Err(Error::NoServers);
         // Each turn puts at least one server out of use, or is the last.
         for _ in 0..self.servers.len() {
@@ -35,8 +41,8 @@ impl Shared {
                 return Err(self.all_dead(key));
             }
             outcome = match request {
-                Request::Get { .. } => self.read_any(&holders, &request, deadline).await,
-                _ => self.write_all(&holders, &request, deadline).await,
+                Request::Get { .. } => self.read_any(&holders, request, deadline).await,
+                _ => self.write_all(&holders, request, deadline).await,
             };
             let unreachable = outcome.as_ref().is_err_and(Error::is_unreachable);
             if !(self.failover && unreachable && Instant::now() < deadline.at()) {

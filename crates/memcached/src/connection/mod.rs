@@ -8,6 +8,7 @@
 mod open;
 mod stream;
 mod target;
+mod timer;
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -21,6 +22,7 @@ use tokio_util::io::poll_read_buf;
 
 use self::stream::Stream;
 pub(crate) use self::target::{Login, Place, Speech, Target};
+use self::timer::Timer;
 use crate::error::Error;
 use crate::key::KeyError;
 use crate::protocol::{
@@ -39,6 +41,16 @@ const LARGE_VALUE: usize = 512 * 1024;
 /// The largest item any memcached can be told to take.
 const LARGEST_ITEM: usize = 1 << 30;
 
+/// The size of a value, with its key, that the server may refuse for it.
+fn size_if_large(request: &Request) -> Option<usize> {
+    match request {
+        Request::Store { key, value, .. } if value.len() >= LARGE_VALUE => {
+            Some(key.as_bytes().len() + value.len())
+        }
+        _ => None,
+    }
+}
+
 /// An open connection, past authentication.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -52,6 +64,7 @@ pub(crate) struct Connection {
     write_failure: Option<io::Error>,
     input: BytesMut,
     in_step: bool,
+    timer: Timer,
     /// Whether the server makes an item that is missing when something is appended to it.
     vivifies: bool,
     /// The server's item size, once it was asked for; `None` in it when it doesn't tell.
@@ -64,9 +77,15 @@ impl Connection {
         self.in_step
     }
 
-    /// Whether an idle connection can be used: the server has not closed it.
-    pub(crate) fn is_alive(&self) -> bool {
-        self.stream.is_quiet()
+    /// Whether an idle connection can be used: the server has not closed it. `surely` asks the system, which
+    /// knows of what the runtime has not heard yet.
+    pub(crate) fn is_alive(&self, surely: bool) -> bool {
+        self.stream.is_quiet(surely)
+    }
+
+    /// The timer of this connection's operations, kept between them.
+    pub(crate) fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
     }
 
     /// Sends requests and reads their replies into their places. Requests whose reply is there already are
@@ -75,7 +94,27 @@ impl Connection {
     /// # Errors
     /// When the connection broke: places without a reply are of requests whose fate is unknown.
     pub(crate) async fn execute(&mut self, requests: &[Request], replies: &mut Replies) -> Result<(), Error> {
-        self.refuse_what_is_lacking(requests, replies).await?;
+        if requests.iter().any(|request| self.needs_care(request)) {
+            // Apart, so that what is seldom needed isn't carried along by every request.
+            return Box::pin(self.execute_with_care(requests, replies)).await;
+        }
+        self.exchange(requests, replies).await
+    }
+
+    /// Whether a request is not just sent.
+    fn needs_care(&self, request: &Request) -> bool {
+        self.lacks(request) || self.cannot(request) || size_if_large(request).is_some()
+    }
+
+    async fn execute_with_care(&mut self, requests: &[Request], replies: &mut Replies) -> Result<(), Error> {
+        for (request, reply) in requests.iter().zip(replies.iter_mut()) {
+            if self.cannot(request) {
+                let message = "the text protocol can't delete by token".to_owned();
+                let refusal = Refusal { kind: RefusalKind::UnknownCommand, message };
+                *reply = Some(Ok(Reply::Refused(refusal)));
+            }
+        }
+        self.refuse_large_values(requests, replies).await?;
         let mut from = 0;
         while from < requests.len() {
             let lacking = |to: &usize| replies[*to].is_none() && self.lacks(&requests[*to]);
@@ -87,6 +126,11 @@ impl Connection {
             from = to + 1;
         }
         Ok(())
+    }
+
+    /// Whether a request is one that the protocol doesn't have.
+    fn cannot(&self, request: &Request) -> bool {
+        self.pipeline.dialect() == Dialect::Text && matches!(request, Request::Delete { cas: Some(_), .. })
     }
 
     /// Whether a request is one that the server has no single command for.
@@ -136,43 +180,18 @@ impl Connection {
         Ok(reply)
     }
 
-    /// Answers requests that the server can't do: values it would refuse, if it says how much it takes, and
-    /// deletes by token in the text protocol.
-    async fn refuse_what_is_lacking(
-        &mut self,
-        requests: &[Request],
-        replies: &mut Replies,
-    ) -> Result<(), Error> {
-        if self.pipeline.dialect() == Dialect::Text {
-            for (request, reply) in requests.iter().zip(replies.iter_mut()) {
-                if matches!(request, Request::Delete { cas: Some(_), .. }) {
-                    let message = "the text protocol can't delete by token".to_owned();
-                    let refusal = Refusal { kind: RefusalKind::UnknownCommand, message };
-                    *reply = Some(Ok(Reply::Refused(refusal)));
-                }
-            }
-        }
-        self.refuse_large_values(requests, replies).await
-    }
-
     /// Answers requests to store what is too large for the server.
     async fn refuse_large_values(
         &mut self,
         requests: &[Request],
         replies: &mut Replies,
     ) -> Result<(), Error> {
-        let large = |request: &Request| match request {
-            Request::Store { key, value, .. } if value.len() >= LARGE_VALUE => {
-                Some(key.as_bytes().len() + value.len())
-            }
-            _ => None,
-        };
-        if !requests.iter().any(|request| large(request).is_some()) {
+        if requests.iter().all(|request| size_if_large(request).is_none()) {
             return Ok(());
         }
         let limit = self.learn_item_limit().await?.unwrap_or(LARGEST_ITEM).min(LARGEST_ITEM);
         for (request, reply) in requests.iter().zip(replies) {
-            if large(request).is_some_and(|size| size >= limit) {
+            if size_if_large(request).is_some_and(|size| size >= limit) {
                 let kind = RefusalKind::TooLarge { limit: Some(limit) };
                 *reply = Some(Ok(Reply::Refused(Refusal { kind, message: String::new() })));
             }
@@ -206,7 +225,7 @@ impl Connection {
             if !more && self.out.is_empty() && self.pipeline.is_idle() {
                 break;
             }
-            let due = match self.pipeline.receive(&mut self.input, replies) {
+            let due = match self.pipeline.receive(requests, &mut self.input, replies) {
                 Ok(due) => due.unwrap_or(0),
                 Err(source) => return Err(self.protocol_error(source)),
             };
@@ -250,9 +269,15 @@ impl Connection {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let used = self.out.slices(&mut slices);
-            match ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used]))? {
+            let stream = Pin::new(&mut self.stream);
+            let written = if let Some(all) = self.out.contiguous() {
+                stream.poll_write(cx, all)
+            } else {
+                let mut slices = [IoSlice::new(&[]); 16];
+                let used = self.out.slices(&mut slices);
+                stream.poll_write_vectored(cx, &slices[..used])
+            };
+            match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.out.advance(written),
             }

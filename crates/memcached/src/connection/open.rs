@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::stream::{NoStream, Stream};
+use super::timer::Timer;
 use super::{Connection, Login, Place, Speech, Target};
 use crate::error::Error;
 use crate::protocol::{Dialect, Limits, Outgoing, Pipeline, RefusalKind, Reply, Request};
@@ -38,6 +39,7 @@ impl Connection {
             write_failure: None,
             input: BytesMut::new(),
             in_step: false,
+            timer: Timer::default(),
             vivifies: false,
             item_limit: None,
         };

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -67,14 +67,22 @@ impl Stream {
     }
 
     /// Whether an idle connection is still of use: the server has not closed it, nor sent what nobody asked
-    /// for. Asked of the system, not of the runtime, which may not have heard of it yet.
-    pub(super) fn is_quiet(&self) -> bool {
+    /// for. The runtime's word on it costs nothing, but it may not have heard yet; with `ask_kernel` the system
+    /// is asked, which costs a call.
+    pub(super) fn is_quiet(&self, ask_kernel: bool) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
         // TLS servers send session tickets when they like.
-        let (socket, may_speak) = match self {
-            Stream::Tcp(stream) => (stream.as_fd(), false),
-            Stream::Unix(stream) => (stream.as_fd(), false),
-            Stream::Tls(stream) => (stream.get_ref().0.as_fd(), true),
+        let (socket, may_speak, heard) = match self {
+            Stream::Tcp(stream) => (stream.as_fd(), false, stream.poll_read_ready(&mut cx)),
+            Stream::Unix(stream) => (stream.as_fd(), false, stream.poll_read_ready(&mut cx)),
+            Stream::Tls(stream) => {
+                let (stream, _) = stream.get_ref();
+                (stream.as_fd(), true, stream.poll_read_ready(&mut cx))
+            }
         };
+        if heard.is_pending() && !ask_kernel {
+            return true;
+        }
         match SockRef::from(&socket).peek(&mut [MaybeUninit::uninit(); 1]) {
             Ok(0) => false,
             Ok(_) => may_speak,

@@ -48,12 +48,24 @@ pub(super) fn value(
 }
 
 /// A decimal number of at most 64 bits, digits only.
+#[inline]
 pub(super) fn number(digits: &[u8]) -> Result<u64, ProtocolError> {
     let parse = || {
         let mut number: u64 = 0;
-        for digit in digits {
-            let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-            number = number.checked_mul(10)?.checked_add(digit)?;
+        // So many digits fit in any case.
+        if digits.len() < 20 {
+            for digit in digits {
+                let digit = digit.wrapping_sub(b'0');
+                if digit > 9 {
+                    return None;
+                }
+                number = number * 10 + u64::from(digit);
+            }
+        } else {
+            for digit in digits {
+                let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+                number = number.checked_mul(10)?.checked_add(digit)?;
+            }
         }
         (!digits.is_empty()).then_some(number)
     };

@@ -20,13 +20,12 @@ pub fn encode(request: &Request, tag: u32, quiet: bool, out: &mut Outgoing) -> b
     match request {
         Request::Get { key, cas, ttl, touch } => {
             begin(b"mg ", key, out);
-            out.put(b" v f");
-            if *cas {
-                out.put(b" c");
-            }
-            if *ttl {
-                out.put(b" t");
-            }
+            out.put(match (*cas, *ttl) {
+                (false, false) => b" v f",
+                (true, false) => b" v f c",
+                (false, true) => b" v f t",
+                (true, true) => b" v f c t",
+            });
             if let Some(touch) = touch {
                 number(b" T", *touch, out);
             }
@@ -133,8 +132,8 @@ pub fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Step<'a>, Protocol
     let Some((text, length)) = line::split(input, limits)? else {
         return Ok(Step::Partial(input.len() + 1));
     };
-    let mut tokens = text.split(|byte| *byte == b' ');
-    let status = match tokens.next().unwrap_or_default() {
+    let (word, mut flags) = next_token(text);
+    let status = match word {
         b"HD" => Status::Done,
         b"EN" => Status::Miss,
         b"NF" => Status::NotFound,
@@ -142,8 +141,10 @@ pub fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Step<'a>, Protocol
         b"EX" => Status::Exists,
         b"MN" => return Ok(Step::Complete(Frame::Fence { tag: None }, length)),
         b"VA" => {
-            let size = line::number(tokens.next().unwrap_or_default())?;
-            let flags = Flags::read(tokens)?;
+            let size;
+            (size, flags) = next_token(flags);
+            let size = line::number(size)?;
+            let flags = Flags::read(flags)?;
             return Ok(match line::value(input, length, size, limits)? {
                 Ok((value, end)) => {
                     let Flags { tag, client, cas, ttl } = flags;
@@ -157,8 +158,17 @@ pub fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Step<'a>, Protocol
             return Ok(Step::Complete(Frame::Refused { tag: None, refusal }, length));
         }
     };
-    let tag = Flags::read(tokens)?.tag;
+    let tag = Flags::read(flags)?.tag;
     Ok(Step::Complete(Frame::Status { tag, status }, length))
+}
+
+/// The bytes before the first space, and those behind it. A loop, since tokens are short.
+#[inline]
+fn next_token(text: &[u8]) -> (&[u8], &[u8]) {
+    match text.iter().position(|byte| *byte == b' ') {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => (text, &[]),
+    }
 }
 
 /// The flags of a reply that mean something here. Others are skipped: servers may add some.
@@ -171,9 +181,11 @@ struct Flags {
 }
 
 impl Flags {
-    fn read<'a>(tokens: impl Iterator<Item = &'a [u8]>) -> Result<Flags, ProtocolError> {
+    fn read(mut text: &[u8]) -> Result<Flags, ProtocolError> {
         let mut flags = Flags::default();
-        for token in tokens {
+        while !text.is_empty() {
+            let token;
+            (token, text) = next_token(text);
             let Some((name, argument)) = token.split_first() else { continue };
             match name {
                 b'O' => flags.tag = Some(line::number32(argument)?),

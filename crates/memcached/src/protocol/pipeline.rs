@@ -15,7 +15,7 @@ use super::frame::{Frame, RefusalKind, Status, Step};
 use super::{
     Dialect, Item, Limits, Outgoing, ProtocolError, Reply, Request, StoreMode, binary, line, meta, text,
 };
-use crate::key::{Key, KeyError};
+use crate::key::KeyError;
 
 /// How many bytes are gathered before the first of them is written.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -39,7 +39,7 @@ pub struct Pipeline {
 }
 
 /// A reply that is due.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Expected {
     /// The place of its request; of no meaning for a fence.
     place: usize,
@@ -49,9 +49,9 @@ struct Expected {
     kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Kind {
-    Item(Key),
+    Item,
     Touched,
     Stored(StoreMode),
     Deleted,
@@ -164,7 +164,7 @@ impl Pipeline {
             }
         }
         let kind = match request {
-            Request::Get { key, .. } => Kind::Item(key.clone()),
+            Request::Get { .. } => Kind::Item,
             Request::Touch { .. } => Kind::Touched,
             Request::Store { mode, .. } => Kind::Stored(*mode),
             Request::Delete { .. } => Kind::Deleted,
@@ -216,7 +216,7 @@ impl Pipeline {
                     }
                     out.put(b" ");
                     out.put(plain);
-                    self.expect(first + at, true, Kind::Item(key.clone()));
+                    self.expect(first + at, true, Kind::Item);
                 }
             }
         }
@@ -227,13 +227,14 @@ impl Pipeline {
         run.len()
     }
 
-    /// Takes complete replies off the front of `input` and puts them into their places. Returns how many
-    /// bytes `input` must have for the next one, `None` when nothing is due.
+    /// Takes complete replies to `requests`, those that were sent, off the front of `input` and puts them into
+    /// their places. Returns how many bytes `input` must have for the next one, `None` when nothing is due.
     ///
     /// # Errors
     /// When the server sent what it wasn't asked for. The replies before it are in their places.
     pub fn receive(
         &mut self,
+        requests: &[Request],
         input: &mut BytesMut,
         replies: &mut Replies,
     ) -> Result<Option<usize>, ProtocolError> {
@@ -248,7 +249,7 @@ impl Pipeline {
                 Step::Complete(frame, length) => (frame, length),
                 Step::Partial(needed) => return Ok(Some(needed)),
             };
-            match self.accept(frame, input, replies)? {
+            match self.accept(frame, input, requests, replies)? {
                 None => input.advance(length),
                 Some(Found { place, mut item, value }) => {
                     if value.len() <= COPIED {
@@ -269,16 +270,17 @@ impl Pipeline {
         &mut self,
         frame: Frame<'_>,
         input: &[u8],
+        requests: &[Request],
         replies: &mut Replies,
     ) -> Result<Option<Found>, ProtocolError> {
         let frame = match frame {
             Frame::Stat { tag, name, value } => return self.accept_stat(tag, name, value).map(|()| None),
             frame => frame,
         };
-        let expected = self.skip_to(&frame, replies)?;
+        let expected = self.skip_to(&frame, requests, replies)?;
         let place = expected.place;
         let reply = match (expected.kind, frame) {
-            (Kind::Item(_), Frame::Item { flags, cas, ttl, value, .. }) => {
+            (Kind::Item, Frame::Item { flags, cas, ttl, value, .. }) => {
                 let item = Item { value: Bytes::new(), flags, cas, ttl };
                 return Ok(Some(Found { place, item, value }));
             }
@@ -300,7 +302,7 @@ impl Pipeline {
                 return if fatal { Err(ProtocolError::Complaint(message)) } else { Ok(None) };
             }
             (kind, Frame::Status { status, .. }) => {
-                ending(&kind, status).ok_or(ProtocolError::Mismatch("it is of another kind"))?
+                ending(kind, status).ok_or(ProtocolError::Mismatch("it is of another kind"))?
             }
             _ => return Err(ProtocolError::Mismatch("it is of another kind")),
         };
@@ -310,12 +312,17 @@ impl Pipeline {
 
     /// The request that a frame answers. Quiet reads before it have no item: that is only believed when there
     /// is such a request.
-    fn skip_to(&mut self, frame: &Frame<'_>, replies: &mut Replies) -> Result<Expected, ProtocolError> {
+    fn skip_to(
+        &mut self,
+        frame: &Frame<'_>,
+        requests: &[Request],
+        replies: &mut Replies,
+    ) -> Result<Expected, ProtocolError> {
         let mut skipped = 0;
-        loop {
-            let expected = self.expected.get(skipped).ok_or(ProtocolError::Surplus)?;
-            if expected.is_answered_by(frame, self.dialect) {
-                break;
+        let found = loop {
+            let expected = *self.expected.get(skipped).ok_or(ProtocolError::Surplus)?;
+            if expected.is_answered_by(frame, requests, self.dialect) {
+                break expected;
             }
             match frame {
                 Frame::Refused { tag, refusal } if tag.is_none() || !expected.quiet => {
@@ -326,11 +333,12 @@ impl Pipeline {
                 }
                 _ => skipped += 1,
             }
-        }
-        for missing in self.expected.drain(..skipped) {
+        };
+        for missing in self.expected.iter().take(skipped) {
             replies[missing.place] = Some(Ok(Reply::NotFound));
         }
-        self.expected.pop_front().ok_or(ProtocolError::Surplus)
+        self.expected.drain(..=skipped);
+        Ok(found)
     }
 
     fn accept_stat(&mut self, tag: Option<u32>, name: &[u8], value: &[u8]) -> Result<(), ProtocolError> {
@@ -350,7 +358,7 @@ impl Pipeline {
 }
 
 impl Expected {
-    fn is_answered_by(&self, frame: &Frame<'_>, dialect: Dialect) -> bool {
+    fn is_answered_by(&self, frame: &Frame<'_>, requests: &[Request], dialect: Dialect) -> bool {
         let (Frame::Item { tag, .. }
         | Frame::Number { tag, .. }
         | Frame::Status { tag, .. }
@@ -358,11 +366,14 @@ impl Expected {
         | Frame::Stat { tag, .. }
         | Frame::Version { tag, .. }
         | Frame::Refused { tag, .. }) = frame;
-        match (tag, frame, &self.kind) {
+        match (tag, frame, self.kind) {
             // Nothing else may stand for the end of a run: what comes before it would be taken for missing.
             (_, frame, Kind::Fence) if !matches!(frame, Frame::Fence { .. }) => false,
             (Some(tag), ..) => *tag == self.tag,
-            (None, Frame::Item { key: Some(found), .. }, Kind::Item(key)) => *found == key.as_bytes(),
+            (None, Frame::Item { key: Some(found), .. }, Kind::Item) => {
+                let key = requests.get(self.place).and_then(Request::key);
+                key.is_some_and(|key| *found == key.as_bytes())
+            }
             // With a tag sent, a server leaves it out of refusals and fences, and older ones when there
             // is no item.
             (None, Frame::Item { .. } | Frame::Status { status: Status::Done, .. }, _) => {
@@ -384,9 +395,9 @@ fn reads_alike(one: &Request, other: &Request) -> bool {
 }
 
 /// What a status means for a kind of request; `None` when no server ends such a request this way.
-fn ending(kind: &Kind, status: Status) -> Option<Reply> {
+fn ending(kind: Kind, status: Status) -> Option<Reply> {
     let reply = match (kind, status) {
-        (Kind::Item(_), Status::Miss | Status::NotFound) => Reply::NotFound,
+        (Kind::Item, Status::Miss | Status::NotFound) => Reply::NotFound,
         (Kind::Touched, Status::Done | Status::Touched) => Reply::Done,
         (Kind::Touched, Status::Miss | Status::NotFound) => Reply::NotFound,
         (Kind::Stored(_), Status::Done | Status::Stored) => Reply::Done,

@@ -28,6 +28,7 @@ fn requests() -> Vec<Request> {
 /// Requests under way, and what has come of them.
 struct Conversation {
     pipeline: Pipeline,
+    requests: Vec<Request>,
     input: BytesMut,
     replies: Vec<Option<Result<Reply, KeyError>>>,
 }
@@ -39,13 +40,13 @@ impl Conversation {
         let requests = requests();
         let mut replies = vec![None; requests.len()];
         assert_eq!(pipeline.send(&requests, 0, &mut out, &mut replies), requests.len());
-        Conversation { pipeline, input: BytesMut::new(), replies }
+        Conversation { pipeline, requests, input: BytesMut::new(), replies }
     }
 
     /// Whether the connection is still of use after these bytes.
     fn hear(&mut self, bytes: &[u8]) -> bool {
         self.input.extend_from_slice(bytes);
-        match self.pipeline.receive(&mut self.input, &mut self.replies) {
+        match self.pipeline.receive(&self.requests, &mut self.input, &mut self.replies) {
             Ok(None) => {
                 assert!(self.pipeline.is_idle() && self.replies.iter().all(Option::is_some));
                 true
