@@ -341,7 +341,9 @@ fn accepts(fields: &Fields, coding: &str) -> bool {
         for element in line.elements() {
             let Ok(element) = std::str::from_utf8(element) else { continue };
             let (name, weight) = element.split_once(';').unwrap_or((element, ""));
-            let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+            let weight = weight.trim();
+            let weight = weight.strip_prefix("q=").or_else(|| weight.strip_prefix("Q="));
+            let weight = weight.map_or(Ok(1.0), str::parse::<f32>);
             let taken = weight.is_ok_and(|weight| weight > 0.0);
             if name.trim().eq_ignore_ascii_case(coding) {
                 return taken;
@@ -411,6 +413,7 @@ mod tests {
             ("GZIP;q=0.5, br", true),
             ("gzip;q=0", false),
             ("gzip; q=0, *", false),
+            ("gzip;Q=0", false),
             ("br, *", true),
             ("*;q=0", false),
             ("br", false),

@@ -51,9 +51,10 @@ pub async fn watch(registry: Arc<Registry>) {
         for state in down {
             let probe =
                 probes.entry(state.address()).or_insert(Probe { next: now, pause: INTERVAL, since: now });
-            if now.duration_since(probe.since) > FORGET && Arc::strong_count(&state) <= 2 {
-                registry.forget(&state);
-            } else if probe.next <= now && asked.len() < AT_ONCE {
+            if now.duration_since(probe.since) > FORGET && registry.forget(&state) {
+                continue;
+            }
+            if probe.next <= now && asked.len() < AT_ONCE {
                 probe.next = now + probe.pause;
                 probe.pause = (probe.pause * 2).min(LONGEST_PAUSE);
                 asked.spawn(ask(Arc::clone(&registry), state));

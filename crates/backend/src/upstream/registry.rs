@@ -156,12 +156,20 @@ impl Registry {
         }
     }
 
-    /// Forgets a server that is down and nobody asks for any more.
-    pub(crate) fn forget(&self, state: &Arc<PeerState>) {
-        self.lock().remove(&state.address);
+    /// Forgets a server that is down, unless somebody beside the caller holds it: nobody would find out for
+    /// them that it is back. Says whether it did.
+    pub(crate) fn forget(&self, state: &Arc<PeerState>) -> bool {
+        let mut peers = self.lock();
+        // The caller's and the registry's own; others get one only under the lock.
+        if Arc::strong_count(state) > 2 {
+            return false;
+        }
+        peers.remove(&state.address);
+        drop(peers);
         if state.down.swap(false, Relaxed) {
             self.down.fetch_sub(1, Relaxed);
         }
+        true
     }
 
     /// Forgets the servers that no worker has met lately, except those that are down.
@@ -186,5 +194,23 @@ impl Registry {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Arc<PeerState>>> {
         // What is inside is whole between any two statements, whoever panicked.
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_somebody_holds_is_not_forgotten() {
+        let registry = Registry::new();
+        let address = ([127, 0, 0, 1], 1).into();
+        let (state, held) = (registry.peer(address), registry.peer(address));
+        registry.connection_failed(&state, &"refused");
+        assert!(!registry.forget(&state));
+        assert!(Arc::ptr_eq(&registry.peer(address), &held), "there is still one of it");
+        drop(held);
+        assert!(registry.forget(&state));
+        assert_eq!((registry.down(), registry.look(address).is_none()), (0, true));
     }
 }
