@@ -406,3 +406,20 @@ fn a_member_of_two_clusters_is_probed_by_one_of_them() {
     let count = probes(&shared);
     assert!((14..28).contains(&count), "{count} probes of the shared one, 20 of the other");
 }
+
+#[test]
+fn a_server_that_takes_no_connections_is_shown_as_that() {
+    let (port, (other, _)) = (Port::free(), probed("other"));
+    // Nobody asks but the first probe, at once, and the requests below.
+    let config = pair(&port.address().to_string(), &other.address().to_string(), "probe_interval = \"1h\"")
+        .replace("probe = \"/health\"\n", "");
+    let router = Router::with().config(config).flag("--workers", 1).start();
+    assert_eq!(served(&router, "other", 4), 4);
+    await_up(&router, "one", false);
+    let listed = router.cli_ok(["backend", "list"]).stdout;
+    let line = listed.lines().find(|line| line.contains("one (client)")).expect("its line");
+    assert!(
+        line.ends_with(&format!("down  http://{}, which takes no connections", port.address())),
+        "{listed}"
+    );
+}

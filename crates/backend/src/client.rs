@@ -193,7 +193,10 @@ impl Backend for Client {
             name: self.name.to_string(),
             kind: "client",
             up: self.is_up(),
-            detail: self.url(),
+            detail: match self.is_reachable() {
+                true => self.url(),
+                false => format!("{}, which takes no connections", self.url()),
+            },
             health: self.probing.is_some().then(|| self.health.report()),
             children: Vec::new(),
         }

@@ -145,7 +145,9 @@ fn show(backend: &Reported, depth: usize, output: &mut Output) -> Result<(), Fai
     let name = output.paint(Colour::Strong, name);
     let detail = if detail.is_empty() { String::new() } else { format!("  {detail}") };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let health = health.as_ref().map(|health| health.says(now)).unwrap_or_default();
+    // One that is up but for what else is known of it (no connection can be had, say) tells that by its detail.
+    let health = health.as_ref().filter(|health| health.up == *up);
+    let health = health.map(|health| health.says(now)).unwrap_or_default();
     output.line(format_args!(
         "{:indent$}{name} ({kind})  {state}{detail}{health}",
         "",
