@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use waypost_http1::{Fields, InvalidField};
 
-use crate::backend::{Backend, Call, Explanation, Probe, Report, Sketch};
+use crate::backend::{Backend, Call, Explanation, Report, Sketch};
 use crate::exchange::Exchange;
 use crate::restore::Restore;
 use crate::template::Template;
@@ -127,14 +127,6 @@ impl Backend for Headers {
 
     fn children(&self) -> &[Rc<dyn Backend>] {
         std::slice::from_ref(&self.backend)
-    }
-
-    fn is_up(&self) -> bool {
-        self.backend.is_up()
-    }
-
-    fn probe(&self) -> Probe<'_> {
-        self.backend.probe()
     }
 
     fn report(&self) -> Report {

@@ -19,7 +19,7 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use waypost_http1::{Fields, Host, Name};
 
-use crate::backend::{Backend, Call, Explanation, Probe, Report, Sketch};
+use crate::backend::{Backend, Call, Explanation, Report, Sketch};
 use crate::body::{Body, BodyError, Fill, Source};
 use crate::exchange::Exchange;
 use crate::failure::Failure;
@@ -167,14 +167,6 @@ impl Backend for Log {
 
     fn children(&self) -> &[Rc<dyn Backend>] {
         &self.below
-    }
-
-    fn is_up(&self) -> bool {
-        self.backend().is_up()
-    }
-
-    fn probe(&self) -> Probe<'_> {
-        self.backend().probe()
     }
 
     fn report(&self) -> Report {

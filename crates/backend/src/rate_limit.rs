@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use waypost_http1::Name;
 
-use crate::backend::{Backend, Call, Explanation, Probe, Report, Sketch};
+use crate::backend::{Backend, Call, Explanation, Report, Sketch};
 use crate::exchange::Exchange;
 use crate::response::Response;
 use crate::upstream::Registry;
@@ -187,14 +187,6 @@ impl Backend for RateLimit {
 
     fn children(&self) -> &[Rc<dyn Backend>] {
         std::slice::from_ref(&self.backend)
-    }
-
-    fn is_up(&self) -> bool {
-        self.backend.is_up()
-    }
-
-    fn probe(&self) -> Probe<'_> {
-        self.backend.probe()
     }
 
     fn report(&self) -> Report {
