@@ -9,7 +9,7 @@
 //! - [`Redis`] is a real server that can be killed, hung, or cut off in a [`Namespace`]; [`Sentinels`] watch
 //!   three of them. [`Load`] asks for hosts meanwhile, and [`table`] compares what they hold with what is
 //!   routed.
-//! - [`Memcached`] is a real server too, over TCP or a unix socket.
+//! - [`Memcached`] is a real server too, over TCP or a unix socket. [`forky`] has a newer one.
 //! - [`tls`] makes certificates, and ends TLS in front of an upstream.
 //! - [`Nginx`] is the real one, to compare with.
 //! - [`ws`] speaks just enough WebSocket for an echo.
@@ -22,6 +22,7 @@
 
 mod client;
 mod disk;
+pub mod forky;
 mod load;
 mod memcached;
 mod message;

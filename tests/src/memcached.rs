@@ -14,6 +14,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::forky;
 use crate::port::Port;
 use crate::process::Process;
 use crate::wait::{PATIENCE, eventually};
@@ -23,6 +24,7 @@ use crate::wait::{PATIENCE, eventually};
 pub struct MemcachedBuilder {
     options: Vec<String>,
     is_unix: bool,
+    is_newer: bool,
 }
 
 /// A running server, or one between two lives: its port and its socket stay its own.
@@ -32,6 +34,7 @@ pub struct Memcached {
     directory: TempDir,
     options: Vec<String>,
     is_unix: bool,
+    is_newer: bool,
     process: Option<Process>,
 }
 
@@ -57,11 +60,18 @@ impl MemcachedBuilder {
         self
     }
 
+    /// Takes a newer one than Debian's stable release has: at least 1.6.40.
+    pub fn newer(mut self) -> MemcachedBuilder {
+        self.is_newer = true;
+        self
+    }
+
     /// Starts it, and waits until it answers.
     pub fn start(self) -> Memcached {
-        let MemcachedBuilder { options, is_unix } = self;
+        let MemcachedBuilder { options, is_unix, is_newer } = self;
         let directory = TempDir::new().expect("a temporary directory");
-        let mut memcached = Memcached { port: Port::free(), directory, options, is_unix, process: None };
+        let mut memcached =
+            Memcached { port: Port::free(), directory, options, is_unix, is_newer, process: None };
         memcached.resume();
         memcached
     }
@@ -81,7 +91,10 @@ impl Memcached {
     /// Starts it again where it was, after it was stopped or killed, and waits until it answers.
     pub fn resume(&mut self) {
         assert!(self.process.is_none(), "memcached runs");
-        let mut command = Command::new("memcached");
+        let mut command = match self.is_newer {
+            true => forky::program("memcached", "usr/bin/memcached"),
+            false => Command::new("memcached"),
+        };
         // Without the user it refuses to run as root; anybody else's is not looked at.
         command.args(["-u", "root", "-t", "2"]).args(&self.options);
         if self.is_unix {
