@@ -43,7 +43,7 @@ mod ttl;
 mod version;
 
 pub use address::{Address, AddressError, Endpoint, Protocol, ServerAddress};
-pub use client::{Batch, Claim, Client, Lease, LeaseOptions, OfServers, Outcome, StoreOptions};
+pub use client::{Batch, Change, Claim, Client, Lease, LeaseOptions, OfServers, Outcome, StoreOptions};
 pub use error::{Error, Phase};
 pub use hash::Hash;
 pub use key::{Key, KeyError};

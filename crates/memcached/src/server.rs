@@ -243,7 +243,11 @@ impl Server {
 /// Whether a request that may have been carried out can be sent again, and still give the same answer.
 fn is_repeatable(request: &Request) -> bool {
     match request {
-        Request::Get { .. } | Request::Touch { .. } | Request::Version | Request::Flush { .. } => true,
+        Request::Get { .. }
+        | Request::GetIfChanged { .. }
+        | Request::Touch { .. }
+        | Request::Version
+        | Request::Flush { .. } => true,
         Request::Stats { .. } => true,
         Request::Store { mode, cas, .. } => *mode == StoreMode::Set && cas.is_none(),
         Request::Delete { .. } | Request::Arithmetic { .. } => false,

@@ -12,6 +12,8 @@ impl Version {
     const META: Version = Version(1, 6, 10);
     /// `ms … MA N`: an append that makes the item where there is none.
     const VIVIFYING_APPEND: Version = Version(1, 6, 20);
+    /// `mg … C`: a read that is spared when the token is still the same.
+    const CONDITIONAL_GET: Version = Version(1, 6, 40);
 
     /// Reads `1.6.18`, with anything behind it that is no digit. Servers that are no memcached call
     /// themselves what they like.
@@ -28,6 +30,11 @@ impl Version {
     /// Whether it has the meta commands.
     pub(crate) fn has_meta(self) -> bool {
         self >= Version::META
+    }
+
+    /// Whether a read can be spared when nothing changed.
+    pub(crate) fn has_conditional_get(self) -> bool {
+        self >= Version::CONDITIONAL_GET
     }
 
     /// Whether an append can make an item that is missing.

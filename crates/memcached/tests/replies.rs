@@ -24,6 +24,8 @@ const META: &[&str] = &[
     "EN\r\n",
     "EN O2\r\n",
     "MN\r\n",
+    "HD f0 c3 O12\r\n",
+    "VA 1 f0 c4 O12\r\ni\r\n",
     "HD O4\r\n",
     "NS O4\r\n",
     "EX O4\r\n",
@@ -44,6 +46,7 @@ const TEXT: &[&str] = &[
     "VALUE b 0 0\r\n\r\n",
     "VALUE c 7 2\r\n",
     "VALUE f 0 1\r\nf\r\n",
+    "VALUE i 0 1 4\r\ni\r\n",
     "END\r\n",
     "STORED\r\n",
     "NOT_STORED\r\n",
@@ -103,9 +106,10 @@ proptest! {
 fn the_replies_of_a_server_that_works_are_all_read() {
     // One reply for each request of the conversation, in each protocol.
     let meta = "VA 1 f0 c1 t-1 O0\r\na\r\nVA 1 f0 c1 t-1 O2\r\nc\r\nMN\r\nNS O4\r\nVA 1 O5\r\n7\r\nEN O6\r\nHD O7\r\n\
-                EN O8\r\nVERSION 1.6.18\r\nSTAT pid 1\r\nEND\r\nOK\r\n";
+                EN O8\r\nVERSION 1.6.18\r\nSTAT pid 1\r\nEND\r\nOK\r\n\
+                HD O12\r\n";
     let text = "VALUE a 0 1 1\r\na\r\nEND\r\nSTORED\r\n7\r\nEND\r\nDELETED\r\nTOUCHED\r\nVERSION 1.4.39\r\nEND\r\n\
-                OK\r\n";
+                OK\r\nVALUE i 0 1 3\r\ni\r\nEND\r\n";
     assert!(check(Dialect::Meta, meta.as_bytes()));
     assert!(check(Dialect::Text, text.as_bytes()));
 }

@@ -235,7 +235,9 @@ fn outcome(request: &Request, reply: Reply) -> Result<Outcome, Error> {
         Reply::Exists => Err(Error::Exists),
         Reply::NotFound if matches!(request, Request::Get { .. }) => Ok(Outcome::Item(None)),
         Reply::NotFound => Err(Error::NotFound),
-        Reply::Done | Reply::Version(_) | Reply::Stats(_) | Reply::Refused(_) => Ok(Outcome::Done),
+        Reply::Done | Reply::Unchanged | Reply::Version(_) | Reply::Stats(_) | Reply::Refused(_) => {
+            Ok(Outcome::Done)
+        }
     }
 }
 

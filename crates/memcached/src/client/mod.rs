@@ -5,6 +5,7 @@
 //! used.
 
 mod batch;
+mod conditional;
 mod lease;
 mod route;
 mod servers;
@@ -24,6 +25,7 @@ use crate::server::{Deadline, Server};
 use crate::{tls, ttl};
 
 pub use batch::{Batch, Outcome};
+pub use conditional::Change;
 pub use lease::{Claim, Lease, LeaseOptions};
 pub use servers::OfServers;
 

@@ -67,6 +67,8 @@ pub(crate) struct Connection {
     timer: Timer,
     /// Whether the server makes an item that is missing when something is appended to it.
     vivifies: bool,
+    /// Whether the server spares a read when the token is still the same.
+    compares: bool,
     /// The server's item size, once it was asked for; `None` in it when it doesn't tell.
     item_limit: Option<Option<usize>>,
 }
@@ -138,6 +140,7 @@ impl Connection {
         match request {
             Request::Arithmetic { create: Some(_), .. } => self.pipeline.dialect() == Dialect::Text,
             Request::Store { mode: StoreMode::AppendOrSet, .. } => !self.vivifies,
+            Request::GetIfChanged { .. } => !self.compares,
             _ => false,
         }
     }
@@ -145,6 +148,13 @@ impl Connection {
     /// Does what the server has no single command for: the part that needs an item, `add` when there is none,
     /// and when somebody else was faster, the first once more.
     async fn compose(&mut self, request: &Request) -> Result<Option<Result<Reply, KeyError>>, Error> {
+        if let Request::GetIfChanged { key, token } = request {
+            let get = Request::Get { key: key.clone(), cas: true, ttl: false, touch: None };
+            return Ok(match self.exchange_one(&get).await? {
+                Some(Ok(Reply::Item(item))) if item.cas == Some(*token) => Some(Ok(Reply::Unchanged)),
+                reply => reply,
+            });
+        }
         let (mut first, mut add) = (request.clone(), request.clone());
         let (missing, made) = match (&mut first, &mut add) {
             (Request::Arithmetic { create, .. }, Request::Arithmetic { key, .. }) => {

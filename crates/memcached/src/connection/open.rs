@@ -41,6 +41,7 @@ impl Connection {
             in_step: false,
             timer: Timer::default(),
             vivifies: false,
+            compares: false,
             item_limit: None,
         };
         if let Some(login) = &target.login {
@@ -110,6 +111,7 @@ impl Connection {
             Speech::Best | Speech::Text => Dialect::Text,
             Speech::Binary => return Ok(()),
         };
+        self.compares = dialect == Dialect::Meta && parsed.is_some_and(Version::has_conditional_get);
         self.vivifies = dialect == Dialect::Meta && parsed.is_some_and(Version::vivifies_on_append);
         self.pipeline = Pipeline::new(dialect, Limits::default());
         Ok(())

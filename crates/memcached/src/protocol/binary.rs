@@ -69,7 +69,7 @@ impl Packet<'_> {
 pub fn encode(request: &Request, tag: u32, quiet: bool, out: &mut Outgoing) {
     let packet = |opcode, key| Packet { opcode, tag, cas: 0, extras: &[], key, value: 0 };
     match request {
-        Request::Get { key, touch: None, .. } => {
+        Request::Get { key, touch: None, .. } | Request::GetIfChanged { key, .. } => {
             packet(if quiet { opcode::GETQ } else { opcode::GET }, key.as_bytes()).put(out);
         }
         Request::Get { key, touch: Some(ttl), .. } => {

@@ -33,6 +33,13 @@ pub fn encode(request: &Request, tag: u32, quiet: bool, out: &mut Outgoing) -> b
                 out.put(b" q");
             }
         }
+        Request::GetIfChanged { key, token } => {
+            begin(b"mg ", key, out);
+            number(b" v f c C", *token, out);
+            if quiet {
+                out.put(b" q");
+            }
+        }
         Request::Touch { key, ttl } => {
             begin(b"mg ", key, out);
             number(b" T", *ttl, out);
@@ -223,6 +230,8 @@ mod tests {
         let get = |cas, touch| Request::Get { key: key("k"), cas, ttl: false, touch };
         assert_eq!(written(&get(false, None), true), "mg k v f q O7\r\n");
         assert_eq!(written(&get(true, Some(60)), false), "mg k v f c T60 O7\r\n");
+        let conditional = Request::GetIfChanged { key: key("k"), token: 9 };
+        assert_eq!(written(&conditional, false), "mg k v f c C9 O7\r\n");
         assert_eq!(written(&Request::Touch { key: key("k"), ttl: 0 }, false), "mg k T0 O7\r\n");
         let store = |key, mode, cas| Request::Store {
             mode,

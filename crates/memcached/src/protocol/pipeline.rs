@@ -52,6 +52,8 @@ struct Expected {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Item,
+    /// An item, or that it is as it was.
+    Change,
     Touched,
     Stored(StoreMode),
     Deleted,
@@ -165,6 +167,7 @@ impl Pipeline {
         }
         let kind = match request {
             Request::Get { .. } => Kind::Item,
+            Request::GetIfChanged { .. } => Kind::Change,
             Request::Touch { .. } => Kind::Touched,
             Request::Store { mode, .. } => Kind::Stored(*mode),
             Request::Delete { .. } => Kind::Deleted,
@@ -206,12 +209,16 @@ impl Pipeline {
         let run = &run[..run.len().min(text::KEYS_PER_LINE)];
         let mut begun = false;
         for (at, request) in run.iter().enumerate() {
-            let Request::Get { key, cas, touch, .. } = request else { continue };
+            let (key, cas, touch) = match request {
+                Request::Get { key, cas, touch, .. } => (key, *cas, *touch),
+                Request::GetIfChanged { key, .. } => (key, true, None),
+                _ => continue,
+            };
             match key.plain() {
                 Err(error) => replies[first + at] = Some(Err(error)),
                 Ok(plain) => {
                     if !begun {
-                        text::begin_get(*cas, *touch, out);
+                        text::begin_get(cas, touch, out);
                         begun = true;
                     }
                     out.put(b" ");
@@ -280,7 +287,7 @@ impl Pipeline {
         let expected = self.skip_to(&frame, requests, replies)?;
         let place = expected.place;
         let reply = match (expected.kind, frame) {
-            (Kind::Item, Frame::Item { flags, cas, ttl, value, .. }) => {
+            (Kind::Item | Kind::Change, Frame::Item { flags, cas, ttl, value, .. }) => {
                 let item = Item { value: Bytes::new(), flags, cas, ttl };
                 return Ok(Some(Found { place, item, value }));
             }
@@ -370,7 +377,7 @@ impl Expected {
             // Nothing else may stand for the end of a run: what comes before it would be taken for missing.
             (_, frame, Kind::Fence) if !matches!(frame, Frame::Fence { .. }) => false,
             (Some(tag), ..) => *tag == self.tag,
-            (None, Frame::Item { key: Some(found), .. }, Kind::Item) => {
+            (None, Frame::Item { key: Some(found), .. }, Kind::Item | Kind::Change) => {
                 let key = requests.get(self.place).and_then(Request::key);
                 key.is_some_and(|key| *found == key.as_bytes())
             }
@@ -390,6 +397,7 @@ fn reads_alike(one: &Request, other: &Request) -> bool {
         (Request::Get { cas, touch, .. }, Request::Get { cas: other_cas, touch: other_touch, .. }) => {
             cas == other_cas && touch == other_touch
         }
+        (Request::GetIfChanged { .. }, Request::GetIfChanged { .. }) => true,
         _ => false,
     }
 }
@@ -397,7 +405,8 @@ fn reads_alike(one: &Request, other: &Request) -> bool {
 /// What a status means for a kind of request; `None` when no server ends such a request this way.
 fn ending(kind: Kind, status: Status) -> Option<Reply> {
     let reply = match (kind, status) {
-        (Kind::Item, Status::Miss | Status::NotFound) => Reply::NotFound,
+        (Kind::Item | Kind::Change, Status::Miss | Status::NotFound) => Reply::NotFound,
+        (Kind::Change, Status::Done) => Reply::Unchanged,
         (Kind::Touched, Status::Done | Status::Touched) => Reply::Done,
         (Kind::Touched, Status::Miss | Status::NotFound) => Reply::NotFound,
         (Kind::Stored(_), Status::Done | Status::Stored) => Reply::Done,

@@ -20,6 +20,14 @@ pub enum Request {
         /// A new time to live.
         touch: Option<u32>,
     },
+    /// Reads an item, its token included, unless it still has this token. Only in the meta protocol, from 1.6.40
+    /// on; elsewhere it is read in any case.
+    GetIfChanged {
+        /// Its key.
+        key: Key,
+        /// The token it had.
+        token: u64,
+    },
     /// Gives an item a new time to live.
     Touch {
         /// Its key.
@@ -79,6 +87,7 @@ impl Request {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Request::Get { key, .. }
+            | Request::GetIfChanged { key, .. }
             | Request::Touch { key, .. }
             | Request::Store { key, .. }
             | Request::Delete { key, .. }
@@ -133,6 +142,8 @@ pub struct Item {
 pub enum Reply {
     /// The item.
     Item(Item),
+    /// The item still has the token that was sent.
+    Unchanged,
     /// It was done.
     Done,
     /// The number after arithmetic.

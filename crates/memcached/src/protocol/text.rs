@@ -23,6 +23,12 @@ pub fn encode(request: &Request, out: &mut Outgoing) -> Result<(), KeyError> {
             out.put(b" ");
             out.put(key);
         }
+        Request::GetIfChanged { key, .. } => {
+            let key = key.plain()?;
+            begin_get(true, None, out);
+            out.put(b" ");
+            out.put(key);
+        }
         Request::Touch { key, ttl } => {
             let key = key.plain()?;
             out.put(b"touch ");

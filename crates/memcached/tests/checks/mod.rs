@@ -22,6 +22,7 @@ fn requests() -> Vec<Request> {
         Request::Version,
         Request::Stats { argument: None },
         Request::Flush { delay: None },
+        Request::GetIfChanged { key: key("i"), token: 3 },
     ]
 }
 
