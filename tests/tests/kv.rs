@@ -424,7 +424,33 @@ fn wrong_usage_is_status_2_and_names_what_is_wrong() {
     let none = Command::new(program()).args(["kv", "get", "k"]).env_remove("WAYPOST_STORE").output();
     let none = none.expect("it ends");
     assert_eq!(none.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&none.stderr).contains("--store <URL>"));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("--store URL or in WAYPOST_STORE"));
+}
+
+#[test]
+fn options_of_the_store_stand_before_the_command_or_behind_it() {
+    let (memcached, other) = (Memcached::start(), Memcached::start());
+    memcached.set("p:k", "here");
+    let (store, elsewhere) = (memcached.url(), other.url());
+    let options = ["--store", &store, "--prefix", "p:", "--timeout", "30s", "--json"];
+    let both = ["kv", "--store", &elsewhere, "get", "--store", &store, "--prefix", "p:", "--json", "k"];
+    for arguments in [
+        [&["kv"][..], &options, &["get", "k"]].concat(),
+        [&["kv", "get"][..], &options, &["k"]].concat(),
+        [&["kv", "get", "k"][..], &options].concat(),
+        // The one that stands nearest to what it is for.
+        both.to_vec(),
+    ] {
+        // A flag goes before the variable wherever it stands.
+        let output = Command::new(program()).args(&arguments).env("WAYPOST_STORE", &elsewhere).output();
+        let output = output.expect("it ends");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        assert_eq!(json(&shown)[0]["value"], "here", "{arguments:?}");
+    }
+    let library = format!("--SERVER={}", memcached.address());
+    let output = Command::new(program()).args(["kv", "--store", &library, "get", "p:k"]).output();
+    assert_eq!(output.expect("it ends").stdout, b"here");
 }
 
 #[test]

@@ -33,7 +33,6 @@ enum Command {
     Route(route::Route),
     #[command(subcommand)]
     Backend(backend::Backend),
-    #[command(subcommand)]
     Kv(kv::Kv),
     Check(check::Check),
     Completions(completions::Completions),

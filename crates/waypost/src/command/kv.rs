@@ -11,17 +11,27 @@ mod servers;
 mod show;
 mod write;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::failure::Failure;
 use crate::output::Output;
+use open::StoreArgs;
 
 /// Read and write keys in memcached, Redis or an embedded store.
 ///
 /// The store is named by --store or in WAYPOST_STORE. What can't be done ends with status 1 and one line that
 /// has libmemcached's name and number for it.
+#[derive(Debug, Args)]
+pub(crate) struct Kv {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
 #[derive(Debug, Subcommand)]
-pub(crate) enum Kv {
+enum Command {
     Get(get::Get),
     Set(write::Set),
     Add(write::Add),
@@ -41,22 +51,23 @@ pub(crate) enum Kv {
 
 impl Kv {
     pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        match self {
-            Self::Get(get) => get.run(output),
-            Self::Set(set) => set.run(output),
-            Self::Add(add) => add.run(output),
-            Self::Replace(replace) => replace.run(output),
-            Self::Append(append) => append.run(output),
-            Self::Prepend(prepend) => prepend.run(output),
-            Self::Cas(cas) => cas.run(output),
-            Self::Delete(delete) => delete.run(output),
-            Self::Touch(touch) => touch.run(output),
-            Self::Incr(incr) => incr.run(output),
-            Self::Decr(decr) => decr.run(output),
-            Self::Counter(counter) => counter.run(output),
-            Self::Flush(flush) => flush.run(output),
-            Self::Stats(stats) => stats.run(output),
-            Self::Where(place) => place.run(output),
+        let store = self.store.choice()?;
+        match self.command {
+            Command::Get(get) => get.run(store, output),
+            Command::Set(set) => set.run(store, output),
+            Command::Add(add) => add.run(store, output),
+            Command::Replace(replace) => replace.run(store, output),
+            Command::Append(append) => append.run(store, output),
+            Command::Prepend(prepend) => prepend.run(store, output),
+            Command::Cas(cas) => cas.run(store, output),
+            Command::Delete(delete) => delete.run(store, output),
+            Command::Touch(touch) => touch.run(store, output),
+            Command::Incr(incr) => incr.run(store, output),
+            Command::Decr(decr) => decr.run(store, output),
+            Command::Counter(counter) => counter.run(store, output),
+            Command::Flush(flush) => flush.run(store, output),
+            Command::Stats(stats) => stats.run(store, output),
+            Command::Where(place) => place.run(store, output),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use waypost_store::StoreError;
 
-use super::open::{Session, StoreArgs, parse_ttl};
+use super::open::{Session, StoreChoice, parse_ttl};
 use super::show::Outcome;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,9 +22,6 @@ pub(crate) struct Incr {
     /// How much to add
     #[arg(value_name = "N", default_value_t = 1)]
     by: u64,
-
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 /// Take off a number, and show what it is then.
@@ -38,9 +35,6 @@ pub(crate) struct Decr {
     /// How much to take off
     #[arg(value_name = "N", default_value_t = 1)]
     by: u64,
-
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 /// Change a counter, and show what it is then.
@@ -62,9 +56,6 @@ pub(crate) struct Counter {
     /// Time to live of a counter that is made or set, in seconds, or as 30s, 2h or 1d
     #[arg(long, value_name = "TTL", value_parser = parse_ttl, default_value = "0")]
     ttl: u32,
-
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 fn parse_number(text: &str) -> Result<i128, String> {
@@ -74,24 +65,24 @@ fn parse_number(text: &str) -> Result<i128, String> {
 }
 
 impl Incr {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let session = self.store.open()?;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let session = store.open()?;
         let done = session.with(async |store| store.increment(self.key.as_bytes(), self.by).await);
         show(&session, "incr", &self.key, done, output)
     }
 }
 
 impl Decr {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let session = self.store.open()?;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let session = store.open()?;
         let done = session.with(async |store| store.decrement(self.key.as_bytes(), self.by).await);
         show(&session, "decr", &self.key, done, output)
     }
 }
 
 impl Counter {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let Counter { set, key, number, ttl, store } = self;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let Counter { set, key, number, ttl } = self;
         let number = number.unwrap_or(0);
         let done = if set {
             let number = u64::try_from(number).unwrap_or_else(|_| wrong(number, "set: it is below 0"));

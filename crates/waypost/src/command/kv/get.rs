@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use waypost_store::{Item, StoreError};
 
-use super::open::StoreArgs;
+use super::open::StoreChoice;
 use super::show::{self, Outcome};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -26,14 +26,11 @@ pub(crate) struct Get {
     /// Show the token that `cas` wants
     #[arg(long)]
     token: bool,
-
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 impl Get {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let Get { keys, token, store } = self;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let Get { keys, token } = self;
         let session = store.open()?;
         let wants_token = token || session.json;
         let names: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();

@@ -13,31 +13,41 @@ use super::show;
 use crate::config::Setting;
 use crate::failure::Failure;
 
-/// Which store to work on.
+/// Which store to work on, and how: the same for every command, before its name or behind it.
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
     /// The store: memcached://HOST, redis://HOST, embedded:DIR or a libmemcached string
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         env = "WAYPOST_STORE",
         hide_env_values = true,
         // A libmemcached string begins with one.
         allow_hyphen_values = true
     )]
-    store: StoreAddress,
+    // clap can't require what may stand before the command's name or behind it: `choice` does.
+    store: Option<StoreAddress>,
 
     /// What is put in front of every key
-    #[arg(long, value_name = "P")]
+    #[arg(long, global = true, value_name = "P")]
     prefix: Option<OsString>,
 
     /// How long an operation may take, as 500ms or 5s
-    #[arg(long, value_name = "TIME", value_parser = <Duration as Setting>::parse)]
+    #[arg(long, global = true, value_name = "TIME", value_parser = <Duration as Setting>::parse)]
     timeout: Option<Duration>,
 
     /// Show the result as JSON, an object a line
-    #[arg(long)]
-    pub(super) json: bool,
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// A store to work on, which is not open yet.
+pub(super) struct StoreChoice {
+    address: StoreAddress,
+    prefix: Option<OsString>,
+    timeout: Option<Duration>,
+    json: bool,
 }
 
 /// An open store, and the runtime it is used in.
@@ -50,9 +60,20 @@ pub(super) struct Session {
 }
 
 impl StoreArgs {
+    /// The store that was named; that none was is wrong usage.
+    pub(super) fn choice(self) -> Result<StoreChoice, Failure> {
+        let StoreArgs { store, prefix, timeout, json } = self;
+        let address = store.ok_or_else(|| {
+            Failure::Usage("no store is named: say which with --store URL or in WAYPOST_STORE".to_owned())
+        })?;
+        Ok(StoreChoice { address, prefix, timeout, json })
+    }
+}
+
+impl StoreChoice {
     /// Opens a store that must be there: a slip in the address of an embedded one is not to make a new one.
     pub(super) fn open(self) -> Result<Session, Failure> {
-        if let StoreAddress::Embedded(directory) = &self.store {
+        if let StoreAddress::Embedded(directory) = &self.address {
             let there = directory.join(FILE_NAME).try_exists();
             // What can't even be looked at is the store's to explain.
             if matches!(there, Ok(false)) {
@@ -67,7 +88,7 @@ impl StoreArgs {
 
     /// Opens a store, which is made if it is an embedded one and missing.
     pub(super) fn open_or_make(self) -> Result<Session, Failure> {
-        let StoreArgs { store: address, prefix, timeout, json } = self;
+        let StoreChoice { address, prefix, timeout, json } = self;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|source| Failure::System { what: "the event loop can't be started", source })?;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
 
-use super::open::{StoreArgs, parse_ttl};
+use super::open::{StoreChoice, parse_ttl};
 use super::show::Outcome;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -16,14 +16,11 @@ pub(crate) struct Delete {
     /// The keys
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<OsString>,
-
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 impl Delete {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let session = self.store.open()?;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let session = store.open()?;
         let mut failures = Vec::new();
         for key in &self.keys {
             let done = session.with(async |store| store.delete(key.as_bytes()).await);
@@ -45,14 +42,11 @@ pub(crate) struct Touch {
     /// Time to live from now on in seconds, or as 30s, 2h or 1d; 0 is for ever
     #[arg(value_parser = parse_ttl)]
     ttl: u32,
-
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 impl Touch {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let session = self.store.open()?;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let session = store.open()?;
         let done = session.with(async |store| store.touch(self.key.as_bytes(), self.ttl).await);
         if session.json {
             output.json(&Outcome::new(Some(&self.key), &done))?;

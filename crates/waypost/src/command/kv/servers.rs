@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::open::StoreArgs;
+use super::open::StoreChoice;
 use super::show::Outcome;
 use crate::failure::Failure;
 use crate::output::{Colour, Output};
@@ -15,14 +15,11 @@ use crate::output::{Colour, Output};
 ///
 /// In Redis that is the database the address names. memcached can only be emptied whole.
 #[derive(Debug, Args)]
-pub(crate) struct Flush {
-    #[command(flatten)]
-    store: StoreArgs,
-}
+pub(crate) struct Flush;
 
 impl Flush {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let session = self.store.open()?;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let session = store.open()?;
         let done = session.with(async |store| store.flush().await);
         if session.json {
             output.json(&Outcome::new(None, &done))?;
@@ -33,14 +30,11 @@ impl Flush {
 
 /// Show what each server of the store says of itself.
 #[derive(Debug, Args)]
-pub(crate) struct Stats {
-    #[command(flatten)]
-    store: StoreArgs,
-}
+pub(crate) struct Stats;
 
 impl Stats {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let session = self.store.open()?;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let session = store.open()?;
         let servers = session.with(async |store| store.statistics().await);
         let servers = servers.map_err(|error| session.failure("stats", None, error))?;
         let mut failures = Vec::new();
@@ -74,14 +68,11 @@ impl Stats {
 pub(crate) struct Where {
     /// The key
     key: OsString,
-
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 impl Where {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let session = self.store.open()?;
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        let session = store.open()?;
         let place = session.with(async |store| store.place(self.key.as_bytes()).await);
         if session.json {
             let mut outcome = Outcome::new(Some(&self.key), &place);

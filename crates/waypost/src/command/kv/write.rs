@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use clap::Args;
 use waypost_store::{Attributes, Mode, Token};
 
-use super::open::{StoreArgs, parse_ttl};
+use super::open::{StoreChoice, parse_ttl};
 use super::show::Outcome;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -55,14 +55,11 @@ macro_rules! write_command {
 
             #[command(flatten)]
             kept: Kept,
-
-            #[command(flatten)]
-            store: StoreArgs,
         }
 
         impl $name {
-            pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-                write($word, Mode::$name, self.pair, self.kept.into(), self.store, output)
+            pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+                write($word, Mode::$name, self.pair, self.kept.into(), store, output)
             }
         }
     };
@@ -76,14 +73,11 @@ macro_rules! extend_command {
         pub(crate) struct $name {
             #[command(flatten)]
             pair: Pair,
-
-            #[command(flatten)]
-            store: StoreArgs,
         }
 
         impl $name {
-            pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-                write($word, Mode::$name, self.pair, Attributes::default(), self.store, output)
+            pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+                write($word, Mode::$name, self.pair, Attributes::default(), store, output)
             }
         }
     };
@@ -128,14 +122,11 @@ pub(crate) struct Cas {
 
     #[command(flatten)]
     kept: Kept,
-
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 impl Cas {
-    pub(crate) fn run(self, output: &mut Output) -> Result<(), Failure> {
-        write("cas", Mode::Swap(self.token), self.pair, self.kept.into(), self.store, output)
+    pub(crate) fn run(self, store: StoreChoice, output: &mut Output) -> Result<(), Failure> {
+        write("cas", Mode::Swap(self.token), self.pair, self.kept.into(), store, output)
     }
 }
 
@@ -144,7 +135,7 @@ fn write(
     mode: Mode,
     pair: Pair,
     attributes: Attributes,
-    store: StoreArgs,
+    store: StoreChoice,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let Pair { key, value } = pair;
