@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 use waypost_tests::tls::{Authority, TlsFront};
-use waypost_tests::{Memcached, Process, Router, Upstream, eventually};
+use waypost_tests::{Client, Memcached, Process, Router, Upstream, answer, eventually};
 
 /// A decision that is as good as never old.
 const FOR_EVER: &str = "1h";
@@ -108,6 +108,42 @@ fn host_becomes_the_server_of_the_value_unless_it_is_preserved() {
         assert_eq!(request.fields.all("host"), [host]);
         assert_eq!(request.fields.get("x-forwarded-host"), Some("www.example.test"));
     }
+}
+
+#[test]
+fn who_is_asked_after_a_route_that_passed_gets_the_client_s_host() {
+    let passing = Upstream::serving(|_| answer(501, ""));
+    let (memcached, next) = (Memcached::start(), Upstream::named("next"));
+    memcached.set("http://www.example.test:80/", format!("http://localhost:{}/", passing.address().port()));
+    let tree = format!(
+        "[backend.site]\ntype = \"try_pass\"\nmembers = [\"routes\", \"next\"]\n\
+         [backend.next]\ntype = \"client\"\nurl = \"http://{}\"\n",
+        next.address()
+    );
+    let router = with(&memcached, &format!("entry = \"site\"\n{}", config("0s", "0s", &tree)));
+    assert_eq!(router.answer_of("www.example.test").as_deref(), Ok("next"));
+    assert_eq!(passing.request().fields.all("host"), ["localhost"]);
+    assert_eq!(next.request().fields.all("host"), ["www.example.test"]);
+}
+
+#[test]
+fn the_tools_of_libmemcached_read_keep_and_remove_keys() {
+    let (memcached, upstream) = (Memcached::start(), Upstream::named("here"));
+    let (key, value) = ("http://a.test:80/", to(&upstream));
+    let tool = |name: &str, arguments: &[&str]| {
+        let mut command = Command::new(name);
+        Process::run(command.arg(format!("--servers={}", memcached.address())).args(arguments))
+    };
+    memcached.set(key, &value);
+    let router = asking(&memcached);
+    assert_eq!(router.answer_of("a.test").as_deref(), Ok("here"));
+    assert_eq!(tool("memccat", &[key]).stdout.trim_end(), value);
+    assert_eq!(tool("memcexist", &[key]).code, Some(0));
+    assert_eq!(tool("memctouch", &["--expire=3600", key]).code, Some(0));
+    assert_eq!(router.answer_of("a.test").as_deref(), Ok("here"));
+    assert_eq!(tool("memcrm", &[key]).code, Some(0));
+    assert_eq!(tool("memcexist", &[key]).code, Some(1));
+    assert_eq!(router.answer_of("a.test"), Err(404));
 }
 
 #[test]
@@ -420,6 +456,36 @@ fn a_host_too_long_for_a_key_is_not_in_the_table() {
     let label = "a".repeat(60);
     let host = [&*label; 4].join(".");
     assert_eq!(router.answer_of(&host), Err(404), "{} bytes", host.len());
+}
+
+#[test]
+fn a_lookup_that_began_before_a_reload_decides_nothing_after_it() {
+    let (mut memcached, upstream) = (Memcached::start(), Upstream::named("here"));
+    memcached.set("http://*.test:80/", to(&upstream));
+    let url = format!("{}?timeout=20s&connect_timeout=20s", memcached.url());
+    let exact = config(FOR_EVER, FOR_EVER, "");
+    let mut router = Router::with().config(exact).flag("--table", url).start();
+    router.await_ready();
+    memcached.hang();
+    let ask = |address| Client::connect(address).get("a.test", "/").text();
+    let address = router.http();
+    thread::scope(|scope| {
+        // It asks for one key, and is under way when the reload comes.
+        let before = scope.spawn(move || ask(address));
+        thread::sleep(Duration::from_millis(200));
+        let wide = config(FOR_EVER, FOR_EVER, "wildcards = true");
+        std::fs::write(router.directory().join("waypost.toml"), wide).expect("it can be written");
+        router.process().signal(Signal::HUP);
+        eventually("the reload", || {
+            router.process().stderr().contains("configuration reloaded").then_some(())
+        });
+        let behind = scope.spawn(move || ask(address));
+        thread::sleep(Duration::from_millis(200));
+        memcached.unhang();
+        before.join().expect("a client");
+        assert_eq!(behind.join().expect("a client"), "here", "it was decided by keys without wildcards");
+    });
+    assert_eq!(router.answer_of("a.test").as_deref(), Ok("here"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use waypost_backend::upstream::{Options, Peers, Resolved, Tls, Upstream};
-use waypost_backend::{Backend, Call, Exchange, Explanation, Failure, Report, Response, Sketch};
+use waypost_backend::{Backend, Call, Exchange, Explanation, Failure, Report, Response, Restore, Sketch};
 use waypost_http1::{Name, Scheme};
 
 use super::RemapTable;
@@ -152,8 +152,8 @@ impl Remap {
     /// known.
     async fn decide(&self, cell: &Arc<Cell>) -> Option<Arc<Decision>> {
         let (now, lifetimes) = (self.table.cache.now(), self.lifetimes());
-        if let Some(decision) = cell.decision()
-            && self.may_use(cell, cell.standing(&decision, now, lifetimes), now)
+        if let Some((decision, standing)) = cell.usable(now, lifetimes)
+            && self.may_use(cell, standing, now)
         {
             return Some(decision);
         }
@@ -197,7 +197,10 @@ impl Remap {
 
     async fn send(&self, way: &Way, exchange: &mut Exchange) -> Result<Response, Failure> {
         exchange.notes.set_route(&way.key);
+        // Whoever is asked next, if this one passes, gets the request as it was.
+        let mut exchange = Restore::new(exchange);
         if !self.options.preserve_host {
+            exchange.save();
             exchange.request.fields.remove(Name::Host);
             // A target's server is a valid host, which a field can always hold.
             let _ = exchange.request.fields.push_known(Name::Host, way.host.as_bytes());
@@ -210,8 +213,8 @@ impl Remap {
                 continue;
             }
             tries += 1;
-            match way.upstream.send(&peer, exchange).await {
-                Err(failure) if tries < self.options.tries && may_go_elsewhere(&failure, exchange) => {
+            match way.upstream.send(&peer, &mut exchange).await {
+                Err(failure) if tries < self.options.tries && may_go_elsewhere(&failure, &exchange) => {
                     last = Some(failure);
                 }
                 result => return result,

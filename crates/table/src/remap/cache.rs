@@ -4,7 +4,10 @@
 //! Its lock is taken when a worker meets a key for the first time, and never for a key it knows.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -23,14 +26,21 @@ pub(super) struct Cache {
     cells: Mutex<Cells>,
     most: usize,
     epoch: Instant,
-    /// When the table was last changed through this router.
+    /// When the table was last changed through this router, or is looked at otherwise than before.
     changed: AtomicU64,
+    wildcards: AtomicBool,
 }
 
 impl Cache {
     /// A cache of so many keys.
     pub(super) fn new(most: usize) -> Cache {
-        Cache { cells: Mutex::default(), most, epoch: Instant::now(), changed: AtomicU64::new(0) }
+        Cache {
+            cells: Mutex::default(),
+            most,
+            epoch: Instant::now(),
+            changed: AtomicU64::new(0),
+            wildcards: AtomicBool::new(false),
+        }
     }
 
     /// Milliseconds since the cache was made; never 0.
@@ -67,6 +77,18 @@ impl Cache {
     /// When the table was last changed through this router.
     pub(super) fn changed(&self) -> u64 {
         self.changed.load(Relaxed)
+    }
+
+    /// Whether keys with `*` in place of a host's left labels are tried. A lookup asks behind the time at which it
+    /// begins, so that one which was told otherwise began before the change and is not gone by.
+    pub(super) fn wildcards(&self) -> bool {
+        self.wildcards.load(SeqCst)
+    }
+
+    pub(super) fn set_wildcards(&self, wildcards: bool) {
+        if self.wildcards.swap(wildcards, SeqCst) != wildcards {
+            self.expire();
+        }
     }
 
     /// Has every decision asked for anew: the table was changed. With wildcards one key may tell on any other.

@@ -2,7 +2,10 @@
 //! and write it without a lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use arc_swap::ArcSwapOption;
 
@@ -52,7 +55,8 @@ pub(super) struct Lifetimes {
 pub(super) struct Cell {
     key: Arc<str>,
     decision: ArcSwapOption<Decision>,
-    /// When the table was asked for the decision.
+    /// When the table was asked for the decision. Written behind it and read before it, so that an old decision
+    /// is never taken for as young as the one that follows it.
     at: AtomicU64,
     /// Whether it is asked in the background.
     asked: AtomicBool,
@@ -94,6 +98,14 @@ impl Cell {
         self.decision.load_full()
     }
 
+    /// What is decided, if anything is, and how it may be used now.
+    pub(super) fn usable(&self, now: u64, lifetimes: Lifetimes) -> Option<(Arc<Decision>, Standing)> {
+        let at = self.decided_at();
+        let decision = self.decision.load_full()?;
+        let standing = standing(&decision, at, now, lifetimes);
+        Some((decision, standing))
+    }
+
     /// How the decision may be used now, if it is still this one. Nothing is counted: workers that go by the
     /// same decision don't take its memory from each other.
     pub(super) fn standing_of(
@@ -102,31 +114,15 @@ impl Cell {
         now: u64,
         lifetimes: Lifetimes,
     ) -> Option<Standing> {
+        let at = self.decided_at();
         let decision = self.decision.load();
         let decision = decision.as_ref().filter(|decision| Arc::ptr_eq(decision, known))?;
-        Some(self.standing(decision, now, lifetimes))
+        Some(standing(decision, at, now, lifetimes))
     }
 
     /// When the table was asked for the decision.
     pub(super) fn decided_at(&self) -> u64 {
-        self.at.load(Relaxed)
-    }
-
-    /// How the decision may be used now.
-    pub(super) fn standing(&self, decision: &Decision, now: u64, lifetimes: Lifetimes) -> Standing {
-        let at = self.at.load(Relaxed);
-        // With no lifetime at all every request asks.
-        if lifetimes.ttl == 0 || at <= lifetimes.changed {
-            return Standing::Expired;
-        }
-        let age = now.saturating_sub(at);
-        match decision {
-            Decision::To { .. } if age < lifetimes.ttl => Standing::Fresh,
-            Decision::To { .. } => Standing::Stale,
-            _ if age < lifetimes.negative_ttl => Standing::Fresh,
-            // Who has just made a route must not be told once more that there is none.
-            _ => Standing::Expired,
-        }
+        self.at.load(Acquire)
     }
 
     /// Puts a decision in force for which the table was asked at that time. The same decision again keeps its
@@ -135,7 +131,7 @@ impl Cell {
         if self.decision.load().as_deref() != Some(&decision) {
             self.decision.store(Some(Arc::new(decision)));
         }
-        self.at.store(at, Relaxed);
+        self.at.store(at, Release);
     }
 
     /// Whether whoever calls this is to have the table asked in the background.
@@ -178,6 +174,22 @@ impl Cell {
     }
 }
 
+/// How a decision may be used for which the table was asked at that time.
+fn standing(decision: &Decision, at: u64, now: u64, lifetimes: Lifetimes) -> Standing {
+    // With no lifetime at all every request asks.
+    if lifetimes.ttl == 0 || at <= lifetimes.changed {
+        return Standing::Expired;
+    }
+    let age = now.saturating_sub(at);
+    match decision {
+        Decision::To { .. } if age < lifetimes.ttl => Standing::Fresh,
+        Decision::To { .. } => Standing::Stale,
+        _ if age < lifetimes.negative_ttl => Standing::Fresh,
+        // Who has just made a route must not be told once more that there is none.
+        _ => Standing::Expired,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,25 +200,32 @@ mod tests {
         Decision::To { key: "k".into(), target: target.parse().unwrap() }
     }
 
+    fn standing_at(cell: &Cell, now: u64, lifetimes: Lifetimes) -> Standing {
+        let (decision, standing) = cell.usable(now, lifetimes).unwrap();
+        assert_eq!(cell.standing_of(&decision, now, lifetimes), Some(standing));
+        standing
+    }
+
     #[test]
     fn a_route_is_fresh_then_stale_and_a_miss_is_fresh_then_expired() {
         let cell = Cell::new("k", 0);
+        assert_eq!(cell.usable(0, LIFETIMES), None);
         cell.decide(to("http://a:1/"), 100);
+        assert_eq!(standing_at(&cell, 1099, LIFETIMES), Standing::Fresh);
+        assert_eq!(standing_at(&cell, 1100, LIFETIMES), Standing::Stale);
         let route = cell.decision().unwrap();
-        assert_eq!(cell.standing(&route, 1099, LIFETIMES), Standing::Fresh);
-        assert_eq!(cell.standing(&route, 1100, LIFETIMES), Standing::Stale);
         cell.decide(Decision::Nothing, 2000);
-        assert_eq!(cell.standing(&Decision::Nothing, 2499, LIFETIMES), Standing::Fresh);
-        assert_eq!(cell.standing(&Decision::Nothing, 2500, LIFETIMES), Standing::Expired);
+        assert_eq!(cell.standing_of(&route, 2000, LIFETIMES), None, "it is another one");
+        assert_eq!(standing_at(&cell, 2499, LIFETIMES), Standing::Fresh);
+        assert_eq!(standing_at(&cell, 2500, LIFETIMES), Standing::Expired);
     }
 
     #[test]
     fn without_a_lifetime_or_before_a_change_nothing_is_used_unasked() {
         let cell = Cell::new("k", 0);
         cell.decide(to("http://a:1/"), 100);
-        let route = cell.decision().unwrap();
-        assert_eq!(cell.standing(&route, 100, Lifetimes { ttl: 0, ..LIFETIMES }), Standing::Expired);
-        assert_eq!(cell.standing(&route, 101, Lifetimes { changed: 100, ..LIFETIMES }), Standing::Expired);
+        assert_eq!(standing_at(&cell, 100, Lifetimes { ttl: 0, ..LIFETIMES }), Standing::Expired);
+        assert_eq!(standing_at(&cell, 101, Lifetimes { changed: 100, ..LIFETIMES }), Standing::Expired);
     }
 
     #[test]

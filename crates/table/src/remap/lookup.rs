@@ -49,7 +49,6 @@ pub(super) enum Job {
 /// A decision that is to be made.
 pub(super) struct Look {
     pub(super) cell: Arc<Cell>,
-    pub(super) wildcards: bool,
     /// Only a lookup that began after this will do.
     pub(super) since: u64,
     /// Who waits for it, if somebody does; told whether the table could be asked.
@@ -59,7 +58,6 @@ pub(super) struct Look {
 /// A lookup under way.
 struct Turn {
     cell: Arc<Cell>,
-    wildcards: bool,
     began: u64,
     waiting: Vec<oneshot::Sender<bool>>,
     /// Who waits for the next one.
@@ -122,10 +120,7 @@ impl Lookups {
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
                     Ok(done) => self.done(done),
                     // Whoever waited learns that there is no answer.
-                    Err(_panicked) => {
-                        self.under_way.clear();
-                        self.pulsing = false;
-                    }
+                    Err(_panicked) => self.abandon(),
                 },
                 () = sleep_until(self.pulse_at), if !self.pulsing => self.pulse(),
             }
@@ -179,19 +174,20 @@ impl Lookups {
     }
 
     fn look(&mut self, look: Look) {
-        let Look { cell, wildcards, since, answer } = look;
+        let Look { cell, since, answer } = look;
         let id = Arc::as_ptr(&cell) as usize;
         match self.under_way.get_mut(&id) {
             Some(turn) if turn.began > since => turn.waiting.extend(answer),
             Some(turn) => turn.next.extend(answer),
-            None => self.begin(id, cell, wildcards, answer.into_iter().collect()),
+            None => self.begin(id, cell, answer.into_iter().collect()),
         }
     }
 
-    fn begin(&mut self, id: usize, cell: Arc<Cell>, wildcards: bool, waiting: Vec<oneshot::Sender<bool>>) {
+    fn begin(&mut self, id: usize, cell: Arc<Cell>, waiting: Vec<oneshot::Sender<bool>>) {
         let (client, key) = (self.client.clone(), Arc::clone(cell.key()));
         let began = self.cache.now();
-        self.under_way.insert(id, Turn { cell, wildcards, began, waiting, next: Vec::new() });
+        let wildcards = self.cache.wildcards();
+        self.under_way.insert(id, Turn { cell, began, waiting, next: Vec::new() });
         self.tasks.spawn(async move { Done::Looked(id, find(&client, &key, wildcards).await) });
     }
 
@@ -215,7 +211,7 @@ impl Lookups {
 
     fn looked(&mut self, id: usize, found: Result<Option<(String, Bytes)>, Error>) {
         let Some(turn) = self.under_way.remove(&id) else { return };
-        let Turn { cell, wildcards, began, waiting, next } = turn;
+        let Turn { cell, began, waiting, next } = turn;
         let answered = found.is_ok();
         match found {
             Ok(found) => {
@@ -233,7 +229,7 @@ impl Lookups {
         // Those whose client has gone away need no answer.
         let next: Vec<_> = next.into_iter().filter(|waiting| !waiting.is_closed()).collect();
         if !next.is_empty() {
-            self.begin(id, cell, wildcards, next);
+            self.begin(id, cell, next);
         }
     }
 
@@ -252,6 +248,17 @@ impl Lookups {
                 self.problems.note(&key, &value, &error);
                 Decision::Malformed { key: key.into() }
             }
+        }
+    }
+
+    /// Gives up all that is under way, since a task has ended without an answer and can't say which it was.
+    fn abandon(&mut self) {
+        // None of the others may answer for what takes its place.
+        self.tasks = JoinSet::new();
+        self.pulsing = false;
+        let now = self.cache.now();
+        for (_, turn) in self.under_way.drain() {
+            turn.cell.was_asked(now, false);
         }
     }
 

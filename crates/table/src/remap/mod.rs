@@ -20,7 +20,6 @@ mod problems;
 mod target;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
@@ -58,7 +57,6 @@ pub struct RemapTable {
     jobs: mpsc::Sender<Job>,
     /// How long an answer may take: a lookup that is under way, and one of one's own.
     patience: Duration,
-    wildcards: AtomicBool,
 }
 
 impl fmt::Debug for RemapTable {
@@ -119,15 +117,12 @@ impl RemapTable {
             .spawn(move || runtime.block_on(lookups.run(waiting)))
             .map_err(|error| unusable(format!("the system gives no thread: {error}")))?;
         let patience = 2 * address.timeout + Duration::from_millis(100);
-        let wildcards = AtomicBool::new(false);
-        Ok((RemapTable { table, cache, jobs, patience, wildcards }, first))
+        Ok((RemapTable { table, cache, jobs, patience }, first))
     }
 
     /// Whether keys with `*` in place of a host's left labels are tried; they are not unless this says so.
     pub fn set_wildcards(&self, wildcards: bool) {
-        if self.wildcards.swap(wildcards, Relaxed) != wildcards {
-            self.cache.expire();
-        }
+        self.cache.set_wildcards(wildcards);
     }
 
     /// Makes these changes, one after the other; requests go by them when it returns.
@@ -157,7 +152,7 @@ impl RemapTable {
     ) -> Result<RemapExplanation, StoreError> {
         let mut key = String::new();
         key::write_key(&mut key, scheme, host, port);
-        let keys = key::candidates(&key, self.wildcards.load(Relaxed));
+        let keys = key::candidates(&key, self.cache.wildcards());
         let asked = keys.clone();
         let values = self.ask(self.patience, |answer| Job::Read(asked, answer))?;
         let now = self.cache.now();
@@ -172,9 +167,8 @@ impl RemapTable {
 
     /// Has a decision made, and waits until it is or can't be.
     async fn look(&self, cell: &Arc<Cell>, since: u64) {
-        let wildcards = self.wildcards.load(Relaxed);
         let (answer, answered) = oneshot::channel();
-        let look = Look { cell: Arc::clone(cell), wildcards, since, answer: Some(answer) };
+        let look = Look { cell: Arc::clone(cell), since, answer: Some(answer) };
         let asking = async {
             if self.jobs.send(Job::Look(look)).await.is_ok() {
                 // What came of it is in the cell.
@@ -186,8 +180,7 @@ impl RemapTable {
 
     /// Has a decision made anew, without waiting for it.
     fn look_in_background(&self, cell: &Arc<Cell>) {
-        let wildcards = self.wildcards.load(Relaxed);
-        let look = Look { cell: Arc::clone(cell), wildcards, since: 0, answer: None };
+        let look = Look { cell: Arc::clone(cell), since: 0, answer: None };
         if self.jobs.try_send(Job::Look(look)).is_err() {
             cell.was_asked(self.cache.now(), false);
         }
