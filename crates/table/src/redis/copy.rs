@@ -16,6 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use waypost_store::embedded::make_if_missing;
 
 use crate::entry::EntryRef;
 use crate::pattern::Pattern;
@@ -191,6 +192,7 @@ type Held = Option<(Snapshot, SystemTime)>;
 fn open(path: &Path, store: &str) -> Result<(Database, Held), OpenError> {
     // The library asserts what it expects of a file, so a damaged one may end in a panic.
     let opened = catch_unwind(AssertUnwindSafe(|| {
+        make_if_missing(path)?;
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(path)
@@ -392,6 +394,25 @@ mod tests {
         let mut bytes = fs::read(&path).unwrap();
         bytes.iter_mut().for_each(|byte| *byte ^= 0x5a);
         fs::write(&path, bytes).unwrap();
+        let (table, _copy) = opened(directory.path(), STORE);
+        assert!(!table.snapshot().is_loaded());
+    }
+
+    #[test]
+    fn a_copy_that_was_cut_off_anywhere_begins_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        filled(directory.path());
+        let path = directory.path().join(COPY_FILE);
+        let whole = fs::read(&path).unwrap();
+        // At its very beginning, where its pages end, and without the first of them.
+        for length in [0, 1, 9, 64, 320, 4095, 4096, 4097, 8192, whole.len() / 2, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            let (_table, copy) = opened(directory.path(), STORE);
+            drop(copy);
+        }
+        let mut holed = whole;
+        holed[..4096].fill(0);
+        fs::write(&path, holed).unwrap();
         let (table, _copy) = opened(directory.path(), STORE);
         assert!(!table.snapshot().is_loaded());
     }
