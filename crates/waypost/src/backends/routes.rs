@@ -12,7 +12,8 @@ use crate::config::section;
 
 section! {
     /// The route table. One called `routes` exists without being written. A memcached table names no backends
-    /// and has one server a route: then the keys here are of no account.
+    /// and has one server a route: then none of the keys here means anything, and in a file that names such a
+    /// table each of them is an error.
     Routes {
         /// How an instance is chosen. Not set: as `[table]` says.
         balance: Option<Balance> = None,

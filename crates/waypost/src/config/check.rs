@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use waypost_http1::HeadLimits;
+use waypost_table::TableAddress;
 
 use super::section::Source;
 use super::{Config, Limit, Place, ServerTls, Size};
+use crate::backends::BackendSpec;
 
 /// The shortest token that is taken: what can be guessed protects nothing.
 const SHORTEST_TOKEN: usize = 16;
@@ -47,6 +49,7 @@ pub(super) fn check(config: &Config, source: &mut Source<'_>) {
     more_than_nothing(config, source);
     addresses(config, source);
     admin(config, source);
+    without_effect(config, source);
     if config.table.tls != ServerTls::default()
         && let Err(error) = config.table.tls.tls.check()
     {
@@ -135,4 +138,34 @@ pub(crate) fn check_token(token: &str) -> Result<(), String> {
         return Err("the token must be one word of ASCII characters".into());
     }
     Ok(())
+}
+
+/// Reports what a file says of a table that it names and that has no such thing. When a flag names the table,
+/// the file was written for another one and is not wrong.
+fn without_effect(config: &Config, source: &mut Source<'_>) {
+    if !matches!(source.places.get("table.url"), Some(Place::Line(_))) {
+        return;
+    }
+    if !matches!(config.table.url, Some(TableAddress::Memcached(_))) {
+        for key in ["ttl", "negative_ttl", "wildcards", "preserve_host"] {
+            useless(source, &format!("table.{key}"), "only a memcached table has it");
+        }
+        return;
+    }
+    let why = "a memcached table has one server a route, and none to choose from";
+    useless(source, "table.balance", why);
+    for backend in config.backends.iter().filter(|one| matches!(one.spec, BackendSpec::Routes(_))) {
+        for key in ["balance", "sticky_cookie"] {
+            useless(source, &format!("backend.{}.{key}", backend.name), why);
+        }
+        let why = "the routes of a memcached table point at servers, not at backends";
+        useless(source, &format!("backend.{}.backends", backend.name), why);
+    }
+}
+
+/// Reports a key if it is written.
+fn useless(source: &mut Source<'_>, key: &str, why: &str) {
+    if source.places.contains_key(key) {
+        problem(source, key, format_args!("{why}: take it out"));
+    }
 }

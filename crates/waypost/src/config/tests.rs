@@ -231,6 +231,32 @@ fn values_that_would_serve_nobody_are_errors() {
 }
 
 #[test]
+fn what_the_table_of_the_file_does_not_have_is_an_error() {
+    let text = "[table]\nurl = 'memcached://h'\nbalance = 'hash'\n[backend.routes]\ntype = 'routes'\n\
+                balance = 'p2c'\nsticky_cookie = 'x'\nbackends = ['a']\n[backend.a]\ntype = 'respond'";
+    let why = "a memcached table has one server a route, and none to choose from: take it out";
+    let expected = [
+        format!("w.toml:3: `table.balance`: {why}"),
+        format!("w.toml:6: `backend.routes.balance`: {why}"),
+        format!("w.toml:7: `backend.routes.sticky_cookie`: {why}"),
+        "w.toml:8: `backend.routes.backends`: the routes of a memcached table point at servers, not at \
+         backends: take it out"
+            .to_owned(),
+    ];
+    assert_eq!(lines(text), expected);
+    for key in ["ttl = '2s'", "negative_ttl = '2s'", "wildcards = true", "preserve_host = true"] {
+        let (name, _) = key.split_once(' ').unwrap();
+        let found = lines(&format!("[table]\nurl = 'redis://h'\n{key}"));
+        assert_eq!(found, [format!("w.toml:3: `table.{name}`: only a memcached table has it: take it out")]);
+        assert_eq!(lines(&format!("[table]\nurl = 'memcached://h'\n{key}")), [""; 0]);
+    }
+    // A flag may name another table for a while.
+    let overrides = [flag("table.url", "--table", "embedded:d")];
+    Config::from_text("[table]\nurl = 'memcached://h'\nttl = '2s'", None, &overrides).unwrap();
+    Config::from_text("[table]\nttl = '2s'", None, &[]).unwrap();
+}
+
+#[test]
 fn backends_are_read_by_their_type() {
     let config = config(
         r#"
