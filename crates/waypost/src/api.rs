@@ -27,9 +27,16 @@ const MAX_PROBLEM: u64 = 1 << 20;
 pub(crate) enum ApiError {
     /// Nobody listens there.
     #[error(
-        "no router answers at {0}: start one with `waypost serve`, name another with --admin, or use --table"
+        "no router answers at {address}: start one with `waypost serve`{} name another with --admin{}",
+        if instead.is_some() { "," } else { ", or" },
+        instead.map(|instead| format!(", or {instead}")).unwrap_or_default()
     )]
-    NoRouter(String),
+    NoRouter {
+        /// The address.
+        address: String,
+        /// What else a person could do who has none.
+        instead: Option<&'static str>,
+    },
     /// Somebody listens who is no router.
     #[error("what answers at {address} is no Waypost router ({detail}): name its admin address with --admin")]
     NotARouter {
@@ -99,6 +106,8 @@ pub(crate) struct Api {
     agent: Agent,
     address: AdminAddress,
     token: Option<String>,
+    /// What else a person could do who has no router.
+    instead: Option<&'static str>,
 }
 
 /// The first line of a file, which is how a token is kept.
@@ -124,7 +133,12 @@ impl Api {
             .timeout_per_read(Some(SILENCE_TIMEOUT))
             .timeout_per_write(Some(SILENCE_TIMEOUT))
             .build();
-        Self { agent: config.new_agent(), address, token }
+        Self { agent: config.new_agent(), address, token, instead: None }
+    }
+
+    /// Says what else a person could do who has no router.
+    pub(crate) fn or_instead(self, what: &'static str) -> Self {
+        Self { instead: Some(what), ..self }
     }
 
     /// What stands at a path, read as JSON.
@@ -245,10 +259,10 @@ impl Api {
             ureq::Error::HostNotFound
             | ureq::Error::ConnectionFailed
             | ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
-                ApiError::NoRouter(address)
+                ApiError::NoRouter { address, instead: self.instead }
             }
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                ApiError::NoRouter(address)
+                ApiError::NoRouter { address, instead: self.instead }
             }
             ureq::Error::Protocol(error) => self.not_a_router(error.to_string()),
             error => ApiError::Broken { address, detail: error.to_string() },

@@ -138,6 +138,20 @@ fn what_is_no_router_is_said_to_be_none() {
 }
 
 #[test]
+fn a_router_that_is_not_there_is_said_not_to_be_with_what_to_do() {
+    let place = Place::new();
+    let admin = listener().local_addr().unwrap().to_string();
+    let start = format!("no router answers at {admin}: start one with `waypost serve`");
+    let line = place.fails(&["backend", "list", "--admin", &admin]);
+    assert!(line.trim_end().ends_with(&format!("{start}, or name another with --admin")), "{line}");
+    let line = place.fails(&["route", "list", "--admin", &admin]);
+    assert!(
+        line.trim_end().ends_with(&format!("{start}, name another with --admin, or use --table")),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_listing_that_breaks_off_is_not_taken_for_the_whole() {
     let place = Place::new();
     for arguments in [&["route", "export"][..], &["route", "list"], &["route", "list", "--json"]] {

@@ -36,7 +36,7 @@ impl Source {
     pub(super) fn open_to_change(self) -> Result<Routes, Failure> {
         match self.table {
             Some(address) => Ok(Routes::Store(address.open_to_change()?)),
-            None => Ok(Routes::Router(self.router.api()?)),
+            None => Ok(Routes::Router(self.router.api()?.or_instead("use --table"))),
         }
     }
 
@@ -51,7 +51,7 @@ impl Source {
         self.must_be_there()?;
         match self.table {
             Some(address) => Ok(Routes::Store(address.open()?)),
-            None => Ok(Routes::Router(self.router.api()?)),
+            None => Ok(Routes::Router(self.router.api()?.or_instead("use --table"))),
         }
     }
 
