@@ -147,7 +147,12 @@ impl Drop for Replay {
     /// The attempt in hand is the last one.
     fn drop(&mut self) {
         if let State::Shared(shared) = &self.state {
-            shared.borrow_mut().keeping = false;
+            let mut shared = shared.borrow_mut();
+            shared.keeping = false;
+            if shared.delivered {
+                // Nobody asks for any of it again, however long the answer takes.
+                shared.kept.let_go();
+            }
         }
     }
 }

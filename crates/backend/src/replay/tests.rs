@@ -255,3 +255,16 @@ fn trailers_come_with_every_attempt() {
         assert!(trailers.is_some_and(|trailers| trailers.iter().all(|field| field.name == Name::Other)));
     }
 }
+
+#[test]
+fn nothing_is_kept_of_a_body_that_is_delivered_and_asked_for_by_nobody_else() {
+    let mut replay = Replay::new(Client::body(&[vec![b'x'; 5000]], true, false), 10_000);
+    let mut attempt = replay.attempt();
+    take(&mut attempt, usize::MAX, 1000);
+    let State::Shared(held) = &replay.state else { panic!("a stream is shared") };
+    let held = Rc::clone(held);
+    assert!(held.borrow().kept.held() >= 5000);
+    drop(replay);
+    assert_eq!(held.borrow().kept.held(), 0);
+    assert!(attempt.rewound().is_touched(), "it can't be had again");
+}
