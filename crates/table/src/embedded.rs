@@ -11,7 +11,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use waypost_store::embedded::make_if_missing;
+use waypost_store::embedded::{Unusable, open_database as open_redb};
 
 use crate::change::{Change, ImportMode, plan, plan_import};
 use crate::entry::{EntryError, EntryRef};
@@ -312,35 +311,20 @@ type Opened = (Database, Snapshot, Vec<Skipped>);
 fn open_database(directory: &Path, path: &Path) -> Result<Opened, StoreError> {
     let access = |path: &Path, source| StoreError::Access { path: path.to_owned(), wanted: "write", source };
     fs::create_dir_all(directory).map_err(|source| access(directory, source))?;
-    // The lock is the database's own, on its file; it ends with the process.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        make_if_missing(path)?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        let (snapshot, skipped) = read(&database, path)?;
-        Ok((database, snapshot, skipped))
-    }));
-    let corrupt = |detail: String| StoreError::Corrupt { path: path.to_owned(), detail };
-    let opened = match opened {
-        // The library asserts what it expects of a file, so a damaged one may end in a panic.
-        Err(_) => return Err(corrupt("reading it fails".to_owned())),
-        Ok(Err(OpenError::Store(error))) => return Err(error),
-        Ok(Err(OpenError::Redb(redb::Error::DatabaseAlreadyOpen))) => {
-            return Err(StoreError::InUse { directory: directory.to_owned() });
-        }
-        Ok(Err(OpenError::Redb(redb::Error::Io(source)))) if !is_damage(&source) => {
-            return Err(access(path, source));
-        }
-        Ok(Err(OpenError::Redb(error))) => return Err(corrupt(error.to_string())),
-        Ok(Ok(opened)) => opened,
-    };
+    let opened = open_redb(path, CACHE_BYTES, |database| match read(database, path) {
+        Err(OpenError::Redb(error)) => Err(error),
+        Err(OpenError::Store(error)) => Ok(Err(error)),
+        Ok(read) => Ok(Ok(read)),
+    });
+    let (database, read) = opened.map_err(|unusable| match unusable {
+        Unusable::InUse => StoreError::InUse { directory: directory.to_owned() },
+        Unusable::Access(source) => access(path, source),
+        Unusable::Damaged(detail) => StoreError::Corrupt { path: path.to_owned(), detail },
+    })?;
+    let (snapshot, skipped) = read?;
     // The file's name in the directory must be as durable as what is in the file.
     File::open(directory).and_then(|opened| opened.sync_all()).map_err(|source| access(directory, source))?;
-    Ok(opened)
-}
-
-/// Whether an input or output error tells of the file's content rather than of access to it.
-fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    Ok((database, snapshot, skipped))
 }
 
 enum OpenError {

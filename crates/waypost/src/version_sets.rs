@@ -6,9 +6,9 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, MultimapTableDefinition, ReadableDatabase};
+use redb::{Database, MultimapTableDefinition, ReadableDatabase};
 use waypost_admin::Membership;
-use waypost_store::embedded::make_if_missing;
+use waypost_store::embedded::{Unusable, open_database};
 use waypost_table::redis::{add_to_sets, set_members};
 use waypost_table::{RedisAddress, StoreError};
 
@@ -112,18 +112,11 @@ impl EmbeddedSets {
         std::fs::create_dir_all(directory)
             .map_err(|source| SetsError::Access { path: directory.to_owned(), source })?;
         let path = directory.join(FILE_NAME);
-        match make_if_missing(&path) {
-            Ok(()) => {}
-            Err(redb::Error::Io(source)) => return Err(SetsError::Access { path, source }),
-            Err(error) => return Err(SetsError::Database { path, detail: error.to_string() }),
-        }
-        match Database::builder().set_cache_size(CACHE_BYTES).create(&path) {
-            Ok(database) => Ok(Self { database, path }),
-            Err(DatabaseError::DatabaseAlreadyOpen) => Err(SetsError::InUse(directory.to_owned())),
-            Err(DatabaseError::Storage(redb::StorageError::Io(source))) => {
-                Err(SetsError::Access { path, source })
-            }
-            Err(error) => Err(SetsError::Database { path, detail: error.to_string() }),
+        match open_database(&path, CACHE_BYTES, |_| Ok(())) {
+            Ok((database, ())) => Ok(Self { database, path }),
+            Err(Unusable::InUse) => Err(SetsError::InUse(directory.to_owned())),
+            Err(Unusable::Access(source)) => Err(SetsError::Access { path, source }),
+            Err(Unusable::Damaged(detail)) => Err(SetsError::Database { path, detail }),
         }
     }
 

@@ -9,8 +9,8 @@ use std::sync::{PoisonError, RwLock};
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
-use super::birth::make_if_missing;
 use super::check;
+use super::open::{Unusable, open_database};
 use super::row::Row;
 use crate::error::StoreError;
 
@@ -144,30 +144,20 @@ impl Shared {
 
 fn open(directory: &Path, path: &Path) -> Result<Database, StoreError> {
     fs::create_dir_all(directory).map_err(|error| access(directory, &error))?;
-    // The lock is the database's own, on its file; it ends with the process.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        make_if_missing(path)?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        let format = prepare(&database)?;
-        Ok::<_, redb::Error>((database, format))
-    }));
     let corrupt = |detail: String| StoreError::Corrupt { path: path.to_owned(), detail };
-    match opened {
-        // The library asserts what it expects of a file, so a damaged one may end in a panic.
-        Err(_) => Err(corrupt("reading it fails".to_owned())),
-        Ok(Err(redb::Error::DatabaseAlreadyOpen)) => Err(StoreError::InUse(directory.to_owned())),
-        Ok(Err(redb::Error::Io(error))) if !is_damage(&error) => Err(access(path, &error)),
-        Ok(Err(error)) => Err(corrupt(error.to_string())),
-        Ok(Ok((_, format))) if format != FORMAT => {
-            Err(corrupt(format!("it has format {format}, and this version reads {FORMAT}")))
-        }
-        Ok(Ok((database, _))) => {
-            // The file's name in the directory must be as durable as what is in the file.
-            let synced = File::open(directory).and_then(|opened| opened.sync_all());
-            synced.map_err(|error| access(directory, &error))?;
-            Ok(database)
-        }
+    let opened = open_database(path, CACHE_BYTES, prepare);
+    let (database, format) = opened.map_err(|unusable| match unusable {
+        Unusable::InUse => StoreError::InUse(directory.to_owned()),
+        Unusable::Access(error) => access(path, &error),
+        Unusable::Damaged(detail) => corrupt(detail),
+    })?;
+    if format != FORMAT {
+        return Err(corrupt(format!("it has format {format}, and this version reads {FORMAT}")));
     }
+    // The file's name in the directory must be as durable as what is in the file.
+    let synced = File::open(directory).and_then(|opened| opened.sync_all());
+    synced.map_err(|error| access(directory, &error))?;
+    Ok(database)
 }
 
 /// The database's format; a new one is given its tables.
@@ -187,9 +177,4 @@ fn prepare(database: &Database) -> Result<u64, redb::Error> {
 
 fn access(path: &Path, error: &io::Error) -> StoreError {
     StoreError::Access { path: path.to_owned(), detail: error.to_string() }
-}
-
-/// Whether an input or output error tells of the file's content rather than of access to it.
-fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }

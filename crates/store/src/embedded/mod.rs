@@ -11,8 +11,8 @@
 //! A value whose time is over is gone at once; its bytes are freed with one of the next writes.
 
 mod apply;
-mod birth;
 mod database;
+mod open;
 mod row;
 mod writer;
 
@@ -32,8 +32,8 @@ use database::Shared;
 use row::now;
 use writer::Writer;
 
-pub use birth::make_if_missing;
 pub use database::FILE_NAME;
+pub use open::{Unusable, open_database};
 
 /// What an operation may take unless it is said otherwise: a busy disk takes its time.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,16 +7,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
-use waypost_store::embedded::make_if_missing;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use waypost_store::embedded::{Unusable, open_database};
 
 use crate::entry::EntryRef;
 use crate::pattern::Pattern;
@@ -117,18 +115,18 @@ impl TableCopy {
                 }
                 database
             }
-            Err(OpenError::InUse) => return Err(StoreError::InUse { directory: directory.to_owned() }),
-            Err(OpenError::Access(source)) => return Err(access(source)),
-            Err(OpenError::Unusable(why)) => {
+            Err(Unusable::InUse) => return Err(StoreError::InUse { directory: directory.to_owned() }),
+            Err(Unusable::Access(source)) => return Err(access(source)),
+            Err(Unusable::Damaged(why)) => {
                 tracing::warn!(path = %path.display(), %why, "the table's copy on disk can't be used and begins anew");
                 fs::remove_file(&path).map_err(access)?;
                 match open(&path, store) {
                     Ok((database, _)) => database,
-                    Err(OpenError::Access(source)) => return Err(access(source)),
-                    Err(OpenError::InUse) => {
+                    Err(Unusable::Access(source)) => return Err(access(source)),
+                    Err(Unusable::InUse) => {
                         return Err(StoreError::InUse { directory: directory.to_owned() });
                     }
-                    Err(OpenError::Unusable(detail)) => return Err(StoreError::Corrupt { path, detail }),
+                    Err(Unusable::Damaged(detail)) => return Err(StoreError::Corrupt { path, detail }),
                 }
             }
         };
@@ -166,44 +164,16 @@ impl Drop for TableCopy {
     }
 }
 
-/// Why a file is no copy that can be used.
-enum OpenError {
-    InUse,
-    Access(io::Error),
-    Unusable(String),
-}
-
-impl From<redb::Error> for OpenError {
-    fn from(error: redb::Error) -> Self {
-        match error {
-            redb::Error::DatabaseAlreadyOpen => OpenError::InUse,
-            redb::Error::Io(error)
-                if !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
-            {
-                OpenError::Access(error)
-            }
-            other => OpenError::Unusable(other.to_string()),
-        }
-    }
-}
-
 type Held = Option<(Snapshot, SystemTime)>;
 
-fn open(path: &Path, store: &str) -> Result<(Database, Held), OpenError> {
-    // The library asserts what it expects of a file, so a damaged one may end in a panic.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        make_if_missing(path)?;
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|error: DatabaseError| redb::Error::from(error))?;
-        let held = read(&database, store)?;
+fn open(path: &Path, store: &str) -> Result<(Database, Held), Unusable> {
+    open_database(path, CACHE_BYTES, |database| {
+        let held = read(database, store)?;
         if held.is_none() {
-            begin(&database, store)?;
+            begin(database, store)?;
         }
-        Ok((database, held))
-    }));
-    opened.unwrap_or_else(|_| Err(OpenError::Unusable("reading it fails".to_owned())))
+        Ok(held)
+    })
 }
 
 /// What the copy holds of this store, if it holds anything of it.
