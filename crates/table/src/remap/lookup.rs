@@ -1,6 +1,9 @@
 //! Asking memcached: one thread with one client, for all workers. Lookups of one key that come together are
 //! one; with wildcards a lookup is one multi-get.
 //!
+//! Decisions that have grown old are asked for together: nobody waits for them, so that those of a few
+//! milliseconds are gathered, without the thread being woken for each, into one multi-get.
+//!
 //! A lookup serves whoever came before it began, and of those who came later the ones whom an answer of
 //! before contents. The others share the next one, so that a key has at most two under way or waiting.
 //!
@@ -8,6 +11,7 @@
 //! table's status is true also while nobody needs the table.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -16,7 +20,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use waypost_memcached::{Client, Error};
+use waypost_memcached::{Client, Error, Item};
 
 use super::cache::Cache;
 use super::cell::{Cell, Decision};
@@ -30,6 +34,9 @@ use crate::table::Table;
 
 /// How many keys are asked for at once; more wait in the queue.
 const AT_ONCE: usize = 1024;
+
+/// For how long old decisions are gathered, and how many are asked for together at most.
+const GATHER: (Duration, usize) = (Duration::from_millis(5), 1024);
 
 /// How often the servers are asked whether they are there, while they are and while one is not.
 const PULSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(250));
@@ -51,8 +58,8 @@ pub(super) struct Look {
     pub(super) cell: Arc<Cell>,
     /// Only a lookup that began after this will do.
     pub(super) since: u64,
-    /// Who waits for it, if somebody does; told whether the table could be asked.
-    pub(super) answer: Option<oneshot::Sender<bool>>,
+    /// Who waits for it; told whether the table could be asked.
+    pub(super) answer: oneshot::Sender<bool>,
 }
 
 /// A lookup under way.
@@ -64,9 +71,12 @@ struct Turn {
     next: Vec<oneshot::Sender<bool>>,
 }
 
+/// The key that is there, of those that would do, and its value.
+type Found = Result<Option<(String, Bytes)>, Error>;
+
 /// What a task came to.
 enum Done {
-    Looked(usize, Result<Option<(String, Bytes)>, Error>),
+    Looked(Vec<(usize, Found)>),
     Pulse(Result<(), Error>),
     Else,
 }
@@ -110,13 +120,27 @@ impl Lookups {
     }
 
     /// Answers until nobody is left who could ask.
-    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, mut old: mpsc::Receiver<Arc<Cell>>) {
+        let mut gathered = Vec::new();
+        let mut gathered_at = Instant::now();
         loop {
+            let room = self.tasks.len() < AT_ONCE;
             tokio::select! {
-                job = jobs.recv(), if self.tasks.len() < AT_ONCE => match job {
+                job = jobs.recv(), if room => match job {
                     Some(job) => self.take(job),
                     None => break,
                 },
+                // Not listened to while more are gathered: they come without waking anybody.
+                Some(cell) = old.recv(), if room && gathered.is_empty() => {
+                    gathered.push(cell);
+                    gathered_at = Instant::now() + GATHER.0;
+                }
+                () = sleep_until(gathered_at), if !gathered.is_empty() => {
+                    while gathered.len() < GATHER.1 && let Ok(cell) = old.try_recv() {
+                        gathered.push(cell);
+                    }
+                    self.begin_all(std::mem::take(&mut gathered));
+                }
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
                     Ok(done) => self.done(done),
                     // Whoever waited learns that there is no answer.
@@ -177,9 +201,9 @@ impl Lookups {
         let Look { cell, since, answer } = look;
         let id = Arc::as_ptr(&cell) as usize;
         match self.under_way.get_mut(&id) {
-            Some(turn) if turn.began > since => turn.waiting.extend(answer),
-            Some(turn) => turn.next.extend(answer),
-            None => self.begin(id, cell, answer.into_iter().collect()),
+            Some(turn) if turn.began > since => turn.waiting.push(answer),
+            Some(turn) => turn.next.push(answer),
+            None => self.begin(id, cell, vec![answer]),
         }
     }
 
@@ -188,12 +212,27 @@ impl Lookups {
         let began = self.cache.now();
         let wildcards = self.cache.wildcards();
         self.under_way.insert(id, Turn { cell, began, waiting, next: Vec::new() });
-        self.tasks.spawn(async move { Done::Looked(id, find(&client, &key, wildcards).await) });
+        self.tasks.spawn(async move { Done::Looked(find(&client, vec![(id, key)], wildcards).await) });
+    }
+
+    /// Asks for many keys at once that nobody waits for, but for those that are being asked for anyway.
+    fn begin_all(&mut self, cells: Vec<Arc<Cell>>) {
+        let began = self.cache.now();
+        let mut keys = Vec::with_capacity(cells.len());
+        for cell in cells {
+            let id = Arc::as_ptr(&cell) as usize;
+            if let Entry::Vacant(place) = self.under_way.entry(id) {
+                keys.push((id, Arc::clone(cell.key())));
+                place.insert(Turn { cell, began, waiting: Vec::new(), next: Vec::new() });
+            }
+        }
+        let (client, wildcards) = (self.client.clone(), self.cache.wildcards());
+        self.tasks.spawn(async move { Done::Looked(find(&client, keys, wildcards).await) });
     }
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Looked(id, found) => self.looked(id, found),
+            Done::Looked(all) => all.into_iter().for_each(|(id, found)| self.looked(id, found)),
             Done::Pulse(answer) => {
                 self.pulsing = false;
                 match answer {
@@ -209,7 +248,7 @@ impl Lookups {
         }
     }
 
-    fn looked(&mut self, id: usize, found: Result<Option<(String, Bytes)>, Error>) {
+    fn looked(&mut self, id: usize, found: Found) {
         let Some(turn) = self.under_way.remove(&id) else { return };
         let Turn { cell, began, waiting, next } = turn;
         let answered = found.is_ok();
@@ -317,13 +356,26 @@ impl Lookups {
     }
 }
 
-/// Asks for a key, or for it and its wildcards at once: the first that is there, in the order of matching.
-async fn find(client: &Client, key: &str, wildcards: bool) -> Result<Option<(String, Bytes)>, Error> {
-    let keys = candidates(key, wildcards);
-    let items = match &keys[..] {
+/// Asks for keys, or for them and their wildcards at once: of each the first that is there, in the order of
+/// matching.
+async fn find(client: &Client, keys: Vec<(usize, Arc<str>)>, wildcards: bool) -> Vec<(usize, Found)> {
+    let wanted: Vec<(usize, Vec<String>)> =
+        keys.into_iter().map(|(id, key)| (id, candidates(&key, wildcards))).collect();
+    let all: Vec<&String> = wanted.iter().flat_map(|(_, keys)| keys).collect();
+    let items = match &all[..] {
         [key] => vec![client.get(key).await],
         keys => client.get_multi(keys).await,
     };
+    let mut items = items.into_iter();
+    let found = wanted.into_iter().map(|(id, keys)| {
+        let items = items.by_ref().take(keys.len()).collect::<Vec<_>>();
+        (id, first(keys, items))
+    });
+    found.collect()
+}
+
+/// The first key that is there. An error in front of it leaves it open which one that is.
+fn first(keys: Vec<String>, items: Vec<Result<Option<Item>, Error>>) -> Found {
     for (key, item) in keys.into_iter().zip(items) {
         match item {
             Ok(Some(item)) => return Ok(Some((key, item.value))),

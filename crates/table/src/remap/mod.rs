@@ -47,6 +47,9 @@ use lookup::{Job, Look, Lookups};
 /// How many questions may wait for the thread that asks.
 const QUEUE: usize = 1024;
 
+/// How many decisions that are to be made anew in the background may wait for it.
+const REFRESHES: usize = 65_536;
+
 /// How long a caller waits before it tries to get into a full queue again.
 const QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
@@ -55,6 +58,7 @@ pub struct RemapTable {
     table: Arc<Table>,
     cache: Arc<Cache>,
     jobs: mpsc::Sender<Job>,
+    refreshes: mpsc::Sender<Arc<Cell>>,
     /// How long an answer may take: a lookup that is under way, and one of one's own.
     patience: Duration,
 }
@@ -110,14 +114,15 @@ impl RemapTable {
         let table = Table::new(SourceKind::Memcached, location);
         let cache = Arc::new(Cache::new(cache::MOST));
         let (jobs, waiting) = mpsc::channel(QUEUE);
+        let (refreshes, old) = mpsc::channel(REFRESHES);
         let (told, first) = sync_channel(1);
         let lookups = Lookups::new(client, Arc::clone(&cache), Arc::clone(&table), told);
         thread::Builder::new()
             .name("table-memcached".to_owned())
-            .spawn(move || runtime.block_on(lookups.run(waiting)))
+            .spawn(move || runtime.block_on(lookups.run(waiting, old)))
             .map_err(|error| unusable(format!("the system gives no thread: {error}")))?;
         let patience = 2 * address.timeout + Duration::from_millis(100);
-        Ok((RemapTable { table, cache, jobs, patience }, first))
+        Ok((RemapTable { table, cache, jobs, refreshes, patience }, first))
     }
 
     /// Whether keys with `*` in place of a host's left labels are tried; they are not unless this says so.
@@ -168,7 +173,7 @@ impl RemapTable {
     /// Has a decision made, and waits until it is or can't be.
     async fn look(&self, cell: &Arc<Cell>, since: u64) {
         let (answer, answered) = oneshot::channel();
-        let look = Look { cell: Arc::clone(cell), since, answer: Some(answer) };
+        let look = Look { cell: Arc::clone(cell), since, answer };
         let asking = async {
             if self.jobs.send(Job::Look(look)).await.is_ok() {
                 // What came of it is in the cell.
@@ -180,8 +185,7 @@ impl RemapTable {
 
     /// Has a decision made anew, without waiting for it.
     fn look_in_background(&self, cell: &Arc<Cell>) {
-        let look = Look { cell: Arc::clone(cell), since: 0, answer: None };
-        if self.jobs.try_send(Job::Look(look)).is_err() {
+        if self.refreshes.try_send(Arc::clone(cell)).is_err() {
             cell.was_asked(self.cache.now(), false);
         }
     }
