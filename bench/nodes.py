@@ -8,7 +8,7 @@ import report
 from contenders import Waypost
 
 # Nodes in a row.
-DEPTH = 20
+DEPTH = 8
 # What one that only delegates may cost.
 AIM_NS = 200
 
