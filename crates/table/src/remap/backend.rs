@@ -51,6 +51,8 @@ pub struct Remap {
     peers: Rc<Peers>,
     key: RefCell<String>,
     known: RefCell<HashMap<Box<str>, Rc<Known>, foldhash::fast::RandomState>>,
+    /// Every server that some way leads to: most keys lead to few.
+    servers: RefCell<HashMap<RouteTarget, Rc<Server>, foldhash::fast::RandomState>>,
 }
 
 /// How many keys a worker knows at most. Those beyond are met again at the price of a lock.
@@ -69,9 +71,14 @@ struct Way {
     decision: Arc<Decision>,
     /// The key that was found, for the log.
     key: Box<str>,
+    server: Rc<Server>,
+}
+
+/// A server that routes lead to, as one worker speaks to it.
+struct Server {
     /// What `Host` is set to.
     host: Box<str>,
-    server: Resolved,
+    resolved: Resolved,
     upstream: Upstream,
 }
 
@@ -91,6 +98,7 @@ impl Remap {
             peers,
             key: RefCell::default(),
             known: RefCell::default(),
+            servers: RefCell::default(),
         }
     }
 
@@ -180,6 +188,22 @@ impl Remap {
     }
 
     fn way(&self, decision: &Arc<Decision>, key: &str, target: &RouteTarget) -> Way {
+        Way { decision: Arc::clone(decision), key: key.into(), server: self.server(target) }
+    }
+
+    /// The server of a target, the same for all keys that lead there.
+    fn server(&self, target: &RouteTarget) -> Rc<Server> {
+        let mut servers = self.servers.borrow_mut();
+        if let Some(server) = servers.get(target) {
+            return Rc::clone(server);
+        }
+        if servers.len() >= MOST_KNOWN {
+            servers.retain(|_, server| Rc::strong_count(server) > 1);
+            if servers.len() >= MOST_KNOWN {
+                // Ways keep those they lead to.
+                servers.clear();
+            }
+        }
         let upstream = match target.scheme() {
             Scheme::Http => self.http.clone(),
             Scheme::Https => {
@@ -190,12 +214,14 @@ impl Remap {
                 Upstream::new(Rc::clone(&self.peers), over_tls)
             }
         };
-        let server = Resolved::new(target.host(), target.port());
-        let host = target.server().into();
-        Way { decision: Arc::clone(decision), key: key.into(), host, server, upstream }
+        let resolved = Resolved::new(target.host(), target.port());
+        let server = Rc::new(Server { host: target.server().into(), resolved, upstream });
+        servers.insert(target.clone(), Rc::clone(&server));
+        server
     }
 
     async fn send(&self, way: &Way, exchange: &mut Exchange) -> Result<Response, Failure> {
+        let server = &*way.server;
         exchange.notes.set_route(&way.key);
         // Whoever is asked next, if this one passes, gets the request as it was.
         let mut exchange = Restore::new(exchange);
@@ -203,17 +229,17 @@ impl Remap {
             exchange.save();
             exchange.request.fields.remove(Name::Host);
             // A target's server is a valid host, which a field can always hold.
-            let _ = exchange.request.fields.push_known(Name::Host, way.host.as_bytes());
+            let _ = exchange.request.fields.push_known(Name::Host, server.host.as_bytes());
         }
         let mut last = None;
         let mut tries = 0;
-        for &address in &*way.server.addresses().await? {
-            let peer = way.upstream.peer(address);
+        for &address in &*server.resolved.addresses().await? {
+            let peer = server.upstream.peer(address);
             if self.peers.registry().down() > 0 && peer.state().is_down() {
                 continue;
             }
             tries += 1;
-            match way.upstream.send(&peer, &mut exchange).await {
+            match server.upstream.send(&peer, &mut exchange).await {
                 Err(failure) if tries < self.options.tries && may_go_elsewhere(&failure, &exchange) => {
                     last = Some(failure);
                 }
