@@ -144,6 +144,20 @@ pub struct Report {
     pub children: Vec<Report>,
 }
 
+impl Report {
+    /// What a backend and all below it say of themselves, with no health of its own.
+    pub fn of(backend: &dyn Backend, kind: &'static str, detail: impl Into<String>) -> Report {
+        Report {
+            name: backend.name().to_owned(),
+            kind,
+            up: backend.is_up(),
+            detail: detail.into(),
+            health: None,
+            children: backend.children().iter().map(|child| child.report()).collect(),
+        }
+    }
+}
+
 /// One step of the way a request would take.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explanation {

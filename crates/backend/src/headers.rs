@@ -130,14 +130,7 @@ impl Backend for Headers {
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.clone(),
-            kind: "headers",
-            up: self.is_up(),
-            detail: self.says(),
-            health: None,
-            children: vec![self.backend.report()],
-        }
+        Report::of(self, "headers", self.says())
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {

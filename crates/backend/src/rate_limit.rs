@@ -190,14 +190,7 @@ impl Backend for RateLimit {
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.clone(),
-            kind: "rate_limit",
-            up: self.is_up(),
-            detail: self.says(),
-            health: None,
-            children: vec![self.backend.report()],
-        }
+        Report::of(self, "rate_limit", self.says())
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {

@@ -47,14 +47,7 @@ impl Backend for Redirect {
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.clone(),
-            kind: "redirect",
-            up: true,
-            detail: format!("{} to {}", self.status.as_u16(), self.template.as_str()),
-            health: None,
-            children: Vec::new(),
-        }
+        Report::of(self, "redirect", format!("{} to {}", self.status.as_u16(), self.template.as_str()))
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {

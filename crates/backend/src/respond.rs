@@ -64,14 +64,7 @@ impl Backend for Respond {
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.clone(),
-            kind: "respond",
-            up: true,
-            detail: self.says(),
-            health: None,
-            children: Vec::new(),
-        }
+        Report::of(self, "respond", self.says())
     }
 
     fn explain(&self, _: &Sketch<'_>) -> Explanation {

@@ -175,14 +175,11 @@ impl Backend for Retry {
 
     fn report(&self) -> Report {
         let (retried, refused) = (self.budget.retried(), self.budget.refused());
-        Report {
-            name: self.name.clone(),
-            kind: "retry",
-            up: self.is_up(),
-            detail: format!("{}; {retried} retries, {refused} refused by the budget", self.says()),
-            health: None,
-            children: vec![self.backend.report()],
-        }
+        Report::of(
+            self,
+            "retry",
+            format!("{}; {retried} retries, {refused} refused by the budget", self.says()),
+        )
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {

@@ -170,11 +170,10 @@ impl Backend for Switch {
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.clone(),
-            kind: "switch",
-            up: self.is_up(),
-            detail: format!(
+        Report::of(
+            self,
+            "switch",
+            format!(
                 "{} cases, {}",
                 self.cases.len(),
                 match self.default {
@@ -182,9 +181,7 @@ impl Backend for Switch {
                     None => "else 404".to_owned(),
                 }
             ),
-            health: None,
-            children: self.backends.iter().map(|backend| backend.report()).collect(),
-        }
+        )
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {

@@ -79,14 +79,7 @@ impl Backend for Timeout {
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.clone(),
-            kind: "timeout",
-            up: self.is_up(),
-            detail: format!("answers 504 after {:?}", self.after),
-            health: None,
-            children: vec![self.backend.report()],
-        }
+        Report::of(self, "timeout", format!("answers 504 after {:?}", self.after))
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {

@@ -207,14 +207,7 @@ impl Backend for TryPass {
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.clone(),
-            kind: "try_pass",
-            up: self.is_up(),
-            detail: self.says(),
-            health: None,
-            children: self.members.iter().map(|member| member.report()).collect(),
-        }
+        Report::of(self, "try_pass", self.says())
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {

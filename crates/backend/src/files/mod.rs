@@ -371,14 +371,7 @@ impl Backend for Files {
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.clone(),
-            kind: "files",
-            up: true,
-            health: None,
-            detail: self.options.root.display().to_string(),
-            children: Vec::new(),
-        }
+        Report::of(self, "files", self.options.root.display().to_string())
     }
 
     fn explain(&self, request: &Sketch<'_>) -> Explanation {

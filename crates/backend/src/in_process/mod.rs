@@ -211,14 +211,7 @@ where
     }
 
     fn report(&self) -> Report {
-        Report {
-            name: self.name.to_string(),
-            kind: "in_process",
-            up: true,
-            detail: self.options.describes.clone(),
-            health: None,
-            children: Vec::new(),
-        }
+        Report::of(self, "in_process", self.options.describes.clone())
     }
 
     fn explain(&self, _: &Sketch<'_>) -> Explanation {

@@ -130,16 +130,16 @@ impl Pipeline {
 
     /// Sends SASL's `PLAIN` (binary protocol).
     pub(crate) fn send_auth(&mut self, user: &str, password: &str, out: &mut Outgoing) {
-        let tag = self.expect(0, false, Kind::Auth);
+        let tag = self.await_reply(0, false, Kind::Auth);
         binary::encode_auth(user, password, tag, out);
     }
 
     /// Expects the answer to ASCII authentication, which looks like that to `set`.
     pub(crate) fn expect_auth(&mut self) {
-        self.expect(0, false, Kind::Auth);
+        self.await_reply(0, false, Kind::Auth);
     }
 
-    fn expect(&mut self, place: usize, quiet: bool, kind: Kind) -> u32 {
+    fn await_reply(&mut self, place: usize, quiet: bool, kind: Kind) -> u32 {
         let tag = self.next_tag;
         self.next_tag = tag.wrapping_add(1);
         self.expected.push_back(Expected { place, tag, quiet, kind });
@@ -176,7 +176,7 @@ impl Pipeline {
             Request::Flush { .. } => Kind::Flushed,
             Request::Stats { .. } => Kind::Stats,
         };
-        self.expect(place, quiet, kind);
+        self.await_reply(place, quiet, kind);
     }
 
     /// Quiet reads with a fence behind them.
@@ -190,7 +190,7 @@ impl Pipeline {
             self.send_one(request, first + sent, true, out, &mut []);
             sent += 1;
         }
-        let tag = self.expect(0, false, Kind::Fence);
+        let tag = self.await_reply(0, false, Kind::Fence);
         match self.dialect {
             Dialect::Binary => binary::encode_fence(tag, out),
             Dialect::Meta | Dialect::Text => out.put(meta::FENCE),
@@ -223,13 +223,13 @@ impl Pipeline {
                     }
                     out.put(b" ");
                     out.put(plain);
-                    self.expect(first + at, true, Kind::Item);
+                    self.await_reply(first + at, true, Kind::Item);
                 }
             }
         }
         if begun {
             out.put(b"\r\n");
-            self.expect(0, false, Kind::Fence);
+            self.await_reply(0, false, Kind::Fence);
         }
         run.len()
     }
